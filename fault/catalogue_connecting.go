@@ -1,0 +1,4 @@
+package fault
+
+// connecting: TCP and unix connects.
+var connecting = []Row{}

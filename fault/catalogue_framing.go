@@ -1,0 +1,4 @@
+package fault
+
+// framing: the answer's framing and body.
+var framing = []Row{}

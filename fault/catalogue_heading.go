@@ -1,0 +1,4 @@
+package fault
+
+// heading: the answer's head.
+var heading = []Row{}

@@ -1,0 +1,4 @@
+package fault
+
+// local: the gateway or its machine.
+var local = []Row{}

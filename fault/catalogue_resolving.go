@@ -1,0 +1,4 @@
+package fault
+
+// resolving: name resolution.
+var resolving = []Row{}

@@ -1,0 +1,4 @@
+package fault
+
+// securing: TLS to the upstream.
+var securing = []Row{}

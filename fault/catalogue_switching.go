@@ -1,0 +1,4 @@
+package fault
+
+// switching: upgrades.
+var switching = []Row{}

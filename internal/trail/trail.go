@@ -1,0 +1,146 @@
+// Package trail is the diary of one exchange: when each phase ended, which
+// attempts were made, what went wrong and what was mended.
+//
+// A Trail is plain data of fixed size: keeping one costs no allocation and no
+// I/O, on the good path or on the bad. Package exchange owns it, package
+// reverse writes the attempts, log and incidents read it when the exchange is
+// over.
+package trail
+
+import "github.com/gatewhy/gatewhy/fault"
+
+// MaxAttempts bounds the attempts of one exchange that a trail can hold, and so
+// the attempts that are made.
+const MaxAttempts = 8
+
+// MaxNotices bounds the receipts that one exchange keeps; more are counted only.
+const MaxNotices = 8
+
+// Stamp is a moment in nanoseconds since the exchange began. Zero means that it
+// never came; a phase that ended at once has at least 1.
+type Stamp int64
+
+// Trail is the diary. Its byte slices belong to the exchange: whoever keeps a
+// Trail longer must copy them.
+type Trail struct {
+	Began     int64  // wall clock, nanoseconds since 1970, first byte of the request
+	Client    []byte // address without port, as text
+	Trusted   bool   // the client may see operator detail
+	Method    []byte
+	Scheme    string // "http" or "https" at the client's side
+	Authority []byte
+	Path      []byte // path and query as received
+	Minor     uint8  // HTTP/1.Minor of the client
+	Route     string // name of the route or upstream
+
+	HeadRead Stamp // the request's head was complete
+	BodyRead Stamp // the request's body was complete
+	Answered Stamp // the first byte of the final answer was handed to the client's socket
+	Ended    Stamp // the last byte was, or the exchange was given up
+
+	Status         int // what the client got; 0 if nothing could be sent; 499 if it was gone
+	UpstreamStatus int // what the last attempt that answered said; 0 if none did
+	In, Out        int64
+	// Cut: the answer began and could not be completed.
+	Cut bool
+
+	Attempts [MaxAttempts]Attempt
+	N        int // attempts made
+
+	// Fault is the one to show: the first cause of the failure, or of what was
+	// rescued. nil if all went well.
+	Fault *fault.Fault
+	// Rescued: there was a Fault and the client got a good answer all the same.
+	Rescued bool
+	// Withheld says why no further attempt was made: a fault of the retry itself
+	// (retry_budget_exhausted, request_not_replayable), or nil.
+	Withheld *fault.Fault
+
+	Notices [MaxNotices]Notice
+	NNotice int
+
+	Incident [8]byte // Crockford base32; zero if none was needed
+}
+
+// Notice is the receipt of something repaired, tolerated or learned.
+type Notice struct {
+	ID      fault.ID
+	At      int64 // offset in the message, -1 for none
+	Attempt int8  // index of the attempt, -1 for the client's side
+}
+
+// Attempt is one try on one endpoint.
+type Attempt struct {
+	Upstream string // name of the upstream
+	Endpoint string // as configured, host:port
+	Address  string // as dialled
+	Secure   bool   // TLS
+	Reused   bool   // the connection had served before
+	Age      int64  // of the connection when taken, nanoseconds
+	Idle     int64  // how long it had been idle, nanoseconds
+	Serial   int    // how many requests the connection had served before
+
+	Began     Stamp
+	Resolved  Stamp
+	Connected Stamp
+	Secured   Stamp
+	Sent      Stamp // request fully handed to the kernel
+	FirstByte Stamp
+	HeadRead  Stamp
+	Ended     Stamp
+
+	BytesSent     int64 // of the request, head included
+	BytesReceived int64 // of the answer, head included
+	Status        int
+	Fault         *fault.Fault
+	// First and Last are raw bytes of the answer: its first 4 KiB, its last
+	// 1 KiB. Taken only when there is a fault; secrets are masked.
+	First, Last []byte
+}
+
+// Note keeps a receipt. attempt is -1 for the client's side.
+func (t *Trail) Note(id fault.ID, at int64, attempt int) {
+	if t.NNotice < MaxNotices {
+		t.Notices[t.NNotice] = Notice{id, at, int8(attempt)}
+	}
+	t.NNotice++
+}
+
+// Tries returns the attempts made.
+func (t *Trail) Tries() []Attempt { return t.Attempts[:t.N] }
+
+// Receipts returns the notices kept.
+func (t *Trail) Receipts() []Notice { return t.Notices[:min(t.NNotice, MaxNotices)] }
+
+// Effect says what is known of the request's effect upstream, from what was
+// really sent. It is the most valuable sentence of an error page.
+type Effect uint8
+
+// The effects.
+const (
+	NotSent  Effect = iota // no byte of the request reached any upstream
+	Harmless               // it may have been processed, but asked for no change (safe method)
+	Repeat                 // it may have been processed; sending it again has the same effect (idempotent)
+	Unknown                // it may have been processed, and sending it again may do it twice
+)
+
+// Effect judges the trail. Bytes that the kernel took count as sent unless the
+// attempt's fault proves that nothing was delivered.
+func (t *Trail) Effect(safe, idempotent bool) Effect {
+	sent := false
+	for i := range t.Tries() {
+		a := &t.Attempts[i]
+		if a.BytesSent > 0 && (a.Fault == nil || a.Fault.Get("delivered") != "none") {
+			sent = true
+		}
+	}
+	switch {
+	case !sent:
+		return NotSent
+	case safe:
+		return Harmless
+	case idempotent:
+		return Repeat
+	}
+	return Unknown
+}
