@@ -88,17 +88,17 @@ type Class uint8
 
 // The classes. Each has its sentences in internal/explain.
 const (
-	NoClass     Class = iota
-	BadRequest        // the client's message is at fault
-	Unreachable       // the application could not be reached
-	NoAnswer          // the application hung up without a (whole) answer
-	TooSlow           // something took longer than its limit
-	BadAnswer         // the application's answer cannot be passed on
-	Insecure          // the application's identity or encryption is at fault
-	OurFault          // the gateway itself is at fault
-	Busy              // too much to do right now
-	ClientGone        // nobody is left to answer
-	Repaired          // a notice: the answer was good enough, or was mended
+	NoClass          Class = iota
+	ClassBadRequest        // the client's message is at fault
+	ClassUnreachable       // the application could not be reached
+	ClassNoAnswer          // the application hung up without a (whole) answer
+	ClassTooSlow           // something took longer than its limit
+	ClassBadAnswer         // the application's answer cannot be passed on
+	ClassInsecure          // the application's identity or encryption is at fault
+	ClassOurFault          // the gateway itself is at fault
+	ClassBusy              // too much to do right now
+	ClassClientGone        // nobody is left to answer
+	ClassRepaired          // a notice: the answer was good enough, or was mended
 	classes
 )
 
