@@ -1,0 +1,5 @@
+package main
+
+import _ "m/internal/a"
+
+func main() {}
