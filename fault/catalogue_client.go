@@ -9,7 +9,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §3",
 		Requires: "A connection to a plain HTTP port begins with a request line: method, target, version.",
 		Title:    "the client speaks another protocol than HTTP/1.1 to this port",
-		Saw:      "The connection begins with the bytes of {protocol}, not with a request line.",
+		Saw:      "the connection begins with the bytes of {protocol}, not with a request line",
 		Causes: []string{
 			"the client uses https:// on this port, which speaks plain http://",
 			"a load balancer in front of the gateway sends a PROXY protocol header that nobody asked for",
@@ -19,11 +19,12 @@ var client = []Row{
 		Fix: []string{
 			"use http:// for this port, or connect to the port that speaks TLS",
 			"switch off send-proxy (HAProxy) or proxy_protocol (nginx, cloud balancer) in the hop before the gateway",
-			"let the client speak HTTP/1.1: curl --http1.1",
+			"let the client speak HTTP/1.1: `curl --http1.1`",
 		},
 		Related: []ID{RequestLineMalformed, TLSOnPlainPort},
 		Example: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Mark: 0,
-		Nginx: "client sent invalid method while reading client request line, 400", HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "400, `client sent invalid method while reading client request line`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestLineMalformed, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -31,7 +32,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §3",
 		Requires: "A request line is method, one space, target, one space, HTTP-version, CR LF, with nothing before or between.",
 		Title:    "the client's request line is not method, target and version with one space between",
-		Saw:      "The request line breaks the rule at byte {offset}: {flaw}.",
+		Saw:      "the request line breaks the rule at byte {offset}: {flaw}",
 		Causes: []string{
 			"a space in the path or query that was not written as %20",
 			"a client written by hand on a raw socket",
@@ -39,11 +40,12 @@ var client = []Row{
 		},
 		Fix: []string{
 			"percent-encode the target: a space is %20",
-			"send the request with an HTTP library, or compare with the bytes that curl -v --trace - sends",
+			"send the request with an HTTP library, or compare with what `curl --trace - URL` sends",
 		},
 		Related: []ID{RequestTargetInvalid, RequestNotHTTP, RequestHeaderMalformed},
 		Example: "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Mark: 4,
-		Nginx: "client sent invalid request while reading client request line, 400", HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "400, `client sent invalid request while reading client request line`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestTargetInvalid, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -51,7 +53,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §3.2",
 		Requires: "A target is a path with an optional query, a whole http URL, host:port for CONNECT, or * for OPTIONS, in visible ASCII.",
 		Title:    "the client's request target is of no form that HTTP knows",
-		Saw:      "The target breaks the rule at byte {offset}: {flaw}.",
+		Saw:      "the target breaks the rule at byte {offset}: {flaw}",
 		Causes: []string{
 			"bytes outside ASCII in the path that were not percent-encoded",
 			"a # fragment, which belongs to the client and is never sent",
@@ -63,7 +65,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestLineMalformed, RequestHostInvalid},
 		Example: "GET /caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Mark: 8,
-		Nginx: "client sent invalid request while reading client request line, 400", HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "400, `client sent invalid request while reading client request line`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestVersionUnsupported, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -71,7 +74,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.6.6",
 		Requires: "The version in a request line is one that the server speaks; here HTTP/1.0 or HTTP/1.1.",
 		Title:    "the client's request line names an HTTP version that this port does not speak",
-		Saw:      "The request line says {version}.",
+		Saw:      "the request line says {version}",
 		Causes: []string{
 			"a tool that writes HTTP/2.0 into a request line: HTTP/2 has no request line",
 			"an HTTP/0.9 client, which sends no version at all",
@@ -82,7 +85,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestLineMalformed, RequestNotHTTP, StatusVersionUnsupported},
 		Example: "GET / HTTP/2.0\r\nHost: a\r\n\r\n", Mark: 11,
-		Nginx: "client sent invalid version while reading client request line, 505", HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "505, `client sent invalid version while reading client request line`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestHeaderMalformed, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -91,7 +95,7 @@ var client = []Row{
 		Requires: "A field line is a name of token characters, a colon directly behind it, a value without control characters, and CR LF. " +
 			"A server refuses what is otherwise: parsers that forgive disagree about what was said.",
 		Title: "the client's request has a header line that HTTP forbids",
-		Saw:   "The request's head breaks the rule at byte {offset}: {flaw}.",
+		Saw:   "the request's head breaks the rule at byte {offset}: {flaw}",
 		Causes: []string{
 			"a space before the colon, or a character in the name that is no token character",
 			"a line break in a value that a program copied into the header",
@@ -100,11 +104,12 @@ var client = []Row{
 		},
 		Fix: []string{
 			"write the header with an HTTP library and refuse CR, LF and NUL in values that come from outside",
-			"compare the marked byte with what the client meant to send: gatewhy explain shows it",
+			"compare the marked byte with what the client meant to send: `gatewhy explain INCIDENT` shows it",
 		},
 		Related: []ID{RequestLineMalformed, RequestFramingAmbiguous, HeaderNameBadChar},
 		Example: "GET / HTTP/1.1\r\nHost : a\r\n\r\n", Mark: 20,
-		Nginx: `client sent invalid header line: "Host\x20: a", 400`, HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "400, `client sent invalid header line: \"Host\\x20: a\"`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestFramingAmbiguous, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -113,7 +118,7 @@ var client = []Row{
 		Requires: "A request says in one way only where its body ends: one Content-Length, or chunked as the one and last transfer coding. " +
 			"What two parsers could read differently is refused, since the rest of the bytes would be a request of somebody else's making.",
 		Title: "the client's request says in two ways where its body ends",
-		Saw:   "The request's head breaks the rule at byte {offset}: {flaw}.",
+		Saw:   "the request's head breaks the rule at byte {offset}: {flaw}",
 		Causes: []string{
 			"a client or proxy that adds Content-Length to a request that is already chunked",
 			"two Content-Length headers, one copied from an earlier request",
@@ -125,8 +130,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestLengthInvalid, RequestCodingUnknown, CLAndTE},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Mark: 64,
-		Nginx:   `client sent "Content-Length" and "Transfer-Encoding" headers at the same time, 400`,
-		HAProxy: "drops Content-Length and forwards; two lengths: <BADREQ> PR--, 400",
+		Nginx:   "400, `client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time`",
+		HAProxy: "drops Content-Length and passes it on; for two lengths 400, termination state PR",
 	},
 	{
 		ID: RequestLengthInvalid, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -134,7 +139,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §6.3",
 		Requires: "Content-Length is a decimal number of bytes: digits only, no sign, no unit, not empty.",
 		Title:    "the client's Content-Length is not a number of bytes",
-		Saw:      "Content-Length breaks the rule at byte {offset}: {flaw}.",
+		Saw:      "Content-Length breaks the rule at byte {offset}: {flaw}",
 		Causes: []string{
 			"a length computed by hand: negative, fractional, hexadecimal or empty",
 			"a template whose variable was not set",
@@ -144,7 +149,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestFramingAmbiguous, CLInvalid},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\nhello", Mark: 43,
-		Nginx: `client sent invalid "Content-Length" header, 400`, HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "400, `client sent invalid \"Content-Length\" header`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestCodingUnknown, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -152,7 +158,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §6.1",
 		Requires: "A request's transfer coding is one that the server understands; here chunked, and nothing else.",
 		Title:    "the client's request uses a transfer coding that this gateway does not know",
-		Saw:      "At byte {offset} of the request's head: {flaw}.",
+		Saw:      "at byte {offset} of the request's head: {flaw}",
 		Causes: []string{
 			"Transfer-Encoding: gzip, where Content-Encoding: gzip was meant",
 			"a misspelt or disguised \"chunked\", as request smugglers send it",
@@ -163,7 +169,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestFramingAmbiguous, TEUnknown},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Mark: 45,
-		Nginx: `client sent unknown "Transfer-Encoding": "gzip, chunked", 501`, HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "501, `client sent unknown \"Transfer-Encoding\": \"gzip, chunked\"`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestHostInvalid, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -171,7 +178,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §3.2",
 		Requires: "An HTTP/1.1 request has exactly one Host header, and its value is a host name or address with an optional port.",
 		Title:    "the client's Host header is missing, doubled or not a host name",
-		Saw:      "At byte {offset} of the request's head: {flaw}.",
+		Saw:      "at byte {offset} of the request's head: {flaw}",
 		Causes: []string{
 			"a raw-socket health check that sends \"GET / HTTP/1.1\" and no Host",
 			"a URL or a path in Host, where only the host belongs",
@@ -183,7 +190,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestTargetInvalid, RequestHeaderMalformed},
 		Example: "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Mark: 23,
-		Nginx: "client sent invalid host header, 400", HAProxy: "<BADREQ> PR--, 400",
+		Nginx: "400, `client sent invalid host header`",
+		HAProxy: "400, termination state PR",
 	},
 	{
 		ID: RequestTargetTooLong, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -191,7 +199,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.5.15",
 		Requires: "A target fits into the line that the server is willing to read.",
 		Title:    "the client's request target is longer than this gateway reads",
-		Saw:      "The request line is longer than the limit of {limit}.",
+		Saw:      "the request line is longer than the limit of {limit}",
 		Causes: []string{
 			"a form that is sent by GET, with its fields in the query",
 			"a redirect loop that adds to the query each time round",
@@ -201,10 +209,11 @@ var client = []Row{
 			"send large input as the body of a POST",
 			"if the query repeats itself, mend the redirect that builds it",
 		},
-		Bearing: "raise --max-line, and the limit of the upstream with it",
+		Bearing: "--max-line raises the limit; raise that of the application with it",
 		Related: []ID{RequestHeaderTooLarge, RequestTargetInvalid},
 		Mark:    -1,
-		Nginx:   "client sent too long URI, 414", HAProxy: "<BADREQ> PR--, 400 (tune.bufsize)",
+		Nginx:   "414, `client sent too long URI`",
+		HAProxy: "400, termination state PR (tune.bufsize)",
 	},
 	{
 		ID: RequestHeaderTooLarge, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -212,7 +221,7 @@ var client = []Row{
 		Rule:     "RFC 6585 §5",
 		Requires: "Header lines stay within the sizes and the number that the server is willing to read.",
 		Title:    "the client's request has more header than this gateway reads",
-		Saw:      "The request's head is over the limit of {limit}.",
+		Saw:      "the request's head is over the limit of {limit}",
 		Causes: []string{
 			"cookies that pile up under one domain",
 			"a session or an access token kept in a header",
@@ -222,10 +231,11 @@ var client = []Row{
 			"clear this site's cookies in the browser to confirm, then set fewer and smaller ones, with a narrow Path",
 			"keep the session on the server and send its id only",
 		},
-		Bearing: "raise --max-head, --max-line or --max-fields, and the limit of the upstream with it",
+		Bearing: "--max-head, --max-line and --max-fields raise the limits; raise those of the application with them",
 		Related: []ID{RequestTargetTooLong, HeaderSectionTooLarge, LoopVia},
 		Mark:    -1,
-		Nginx:   "client sent too long header line, 400 (494 in its log)", HAProxy: "<BADREQ> PR--, 400 (tune.bufsize)",
+		Nginx:   "400, `client sent too long header line` (494 in its log)",
+		HAProxy: "400, termination state PR (tune.bufsize)",
 	},
 	{
 		ID: RequestHeadTimeout, Phase: Parse, Side: Client, Class: ClassTooSlow,
@@ -233,7 +243,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.5.9",
 		Requires: "A client that has begun a request completes its head within the time that the server waits.",
 		Title:    "the client began a request and did not finish its head in time",
-		Saw:      "The request's head was still incomplete {limit} after its first byte.",
+		Saw:      "the request's head was still incomplete {limit} after its first byte",
 		Causes: []string{
 			"a client with a very poor connection",
 			"an attack that holds connections open by sending a byte now and then (slowloris)",
@@ -243,10 +253,11 @@ var client = []Row{
 			"end the head with an empty line: CR LF CR LF",
 			"when many addresses do it at once, limit connections per address in the firewall",
 		},
-		Bearing: "raise --timeout-client-head",
+		Bearing: "--timeout-client-head gives slow clients more time",
 		Related: []ID{RequestBodyTimeout, RequestHeadIncomplete},
 		Example: "GET / HTTP/1.1\r\nHost: a\r\n", Mark: -1,
-		Nginx: "client timed out (110: Connection timed out) while reading client request headers, 408", HAProxy: "<BADREQ> cR--, 408",
+		Nginx: "408, `client timed out (110: Connection timed out) while reading client request headers`",
+		HAProxy: "408, termination state cR",
 	},
 	{
 		ID: RequestHeadIncomplete, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -254,7 +265,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §8",
 		Requires: "A request's head ends with an empty line; if the connection ends before it, there is no request.",
 		Title:    "the client hung up in the middle of its request's head",
-		Saw:      "The client closed the connection after {offset} bytes of a head that was not complete.",
+		Saw:      "the client closed the connection after {offset} bytes of a head that was not complete",
 		Causes: []string{
 			"the user left, or the client was stopped while it sent",
 			"a port check that sends a few bytes and leaves",
@@ -266,7 +277,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestHeadTimeout, ClientGone, HeadEOFPartial},
 		Example: "GET / HTTP/1.1\r\nHost: sh", Mark: -1,
-		Nginx: "client prematurely closed connection while reading client request headers, 400", HAProxy: "<BADREQ> CR--",
+		Nginx: "400, `client prematurely closed connection while reading client request headers`",
+		HAProxy: "no answer, termination state CR",
 	},
 	{
 		ID: RequestBodyBroken, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -274,7 +286,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §8",
 		Requires: "A request's body is as long as its head says, or ends with the last chunk; anything shorter is incomplete and anything else is malformed.",
 		Title:    "the client's request body was cut short or is malformed",
-		Saw:      "At byte {offset} of the body: {flaw}.",
+		Saw:      "at byte {offset} of the body: {flaw}",
 		Causes: []string{
 			"the user cancelled an upload, or the network dropped it",
 			"a Content-Length that counts characters instead of bytes",
@@ -286,7 +298,8 @@ var client = []Row{
 		},
 		Related: []ID{RequestBodyTimeout, ClientGone, BodyEOFShort},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", Mark: -1,
-		Nginx: "client prematurely closed connection or sent invalid chunked body, 400", HAProxy: "CD--, 400",
+		Nginx: "400, `client prematurely closed connection` or `client sent invalid chunked body`",
+		HAProxy: "400, termination state CD",
 	},
 	{
 		ID: RequestBodyTimeout, Phase: Parse, Side: Client, Class: ClassTooSlow,
@@ -294,7 +307,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.5.9",
 		Requires: "A client goes on sending a body that it has announced; a pause longer than the server waits ends the request.",
 		Title:    "the client announced a body and stopped sending it",
-		Saw:      "Nothing of the request's body arrived for {limit}; {got} bytes had come.",
+		Saw:      "nothing of the request's body arrived for {limit}; {received} bytes had come",
 		Causes: []string{
 			"an upload over a connection that has died without a sign",
 			"a Content-Length larger than the body, so that both sides wait",
@@ -304,10 +317,11 @@ var client = []Row{
 			"send the upload again from a better connection",
 			"compare Content-Length with the bytes that are really sent",
 		},
-		Bearing: "raise --timeout-client-body",
+		Bearing: "--timeout-client-body gives slow uploads more time",
 		Related: []ID{RequestBodyBroken, RequestHeadTimeout},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", Mark: -1,
-		Nginx: "client timed out (110: Connection timed out) while reading client request body, 408", HAProxy: "cD--, 408",
+		Nginx: "408, `client timed out (110: Connection timed out) while reading client request body`",
+		HAProxy: "408, termination state cD",
 	},
 	{
 		ID: RequestBodyTooLarge, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -315,7 +329,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.5.14",
 		Requires: "A request's body stays within the size that the server is willing to take.",
 		Title:    "the client's request body is larger than this gateway takes",
-		Saw:      "The request's body is over the limit of {limit}.",
+		Saw:      "the request's body is over the limit of {limit}",
 		Causes: []string{
 			"an upload larger than anybody planned for",
 			"a limit here that is smaller than the application's own",
@@ -323,10 +337,10 @@ var client = []Row{
 		Fix: []string{
 			"make the file smaller, or upload it in parts",
 		},
-		Bearing: "raise --max-body to what the application accepts",
+		Bearing: "--max-body raises the limit to what the application accepts",
 		Related: []ID{EarlyResponse, RequestHeaderTooLarge},
 		Mark:    -1,
-		Nginx:   "client intended to send too large body: N bytes, 413", HAProxy: "",
+		Nginx:   "413, `client intended to send too large body: N bytes`"
 	},
 	{
 		ID: RequestExpectationUnknown, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -334,7 +348,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §10.1.1",
 		Requires: "The one expectation that HTTP defines is 100-continue.",
 		Title:    "the client expects something of the server that HTTP does not define",
-		Saw:      "At byte {offset} of the request's head: {flaw}.",
+		Saw:      "at byte {offset} of the request's head: {flaw}",
 		Causes: []string{
 			"a misspelt Expect: 100-continue",
 			"a client that uses Expect for a purpose of its own",
@@ -352,18 +366,19 @@ var client = []Row{
 		Requires: "CONNECT asks a forward proxy for a tunnel to any host. A gateway speaks for its own upstreams and opens no such tunnel; " +
 			"a server answers 501 to a method that it does not have (RFC 9110 §15.6.2).",
 		Title: "the client asks for a tunnel (CONNECT), but this is a gateway and no forward proxy",
-		Saw:   "The request's method is {value}.",
+		Saw:   "the request's method is {value}",
 		Causes: []string{
 			"the gateway's address was entered as HTTPS_PROXY or in a browser's proxy settings",
 			"somebody looks for an open proxy",
 		},
 		Fix: []string{
-			"remove the gateway from the client's proxy settings: unset HTTPS_PROXY https_proxy",
+			"remove the gateway from the client's proxy settings: `unset HTTPS_PROXY https_proxy`",
 			"request the site by its URL",
 		},
 		Related: []ID{RequestNotHTTP, RequestTargetInvalid},
 		Example: "CONNECT db.internal:5432 HTTP/1.1\r\nHost: db.internal:5432\r\n\r\n", Mark: 0,
-		Nginx: "client sent CONNECT method, 405", HAProxy: "forwards it",
+		Nginx: "405, `client sent CONNECT method`",
+		HAProxy: "passes it on",
 	},
 	{
 		ID: ClientGone, Phase: Answer, Side: Client, Class: ClassClientGone,
@@ -371,7 +386,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §9.5",
 		Requires: "Either side may close at any time. Nobody is left to answer, so 499 (a convention of nginx's) stands in the log only.",
 		Title:    "the client hung up before its answer was complete",
-		Saw:      "The client closed or reset its connection {after} after its request began.",
+		Saw:      "the client closed or reset its connection {after} after its request began",
 		Causes: []string{
 			"the user left the page, reloaded it or cancelled",
 			"a timeout of the client, or of a proxy in front of the gateway, shorter than the answer takes",
@@ -383,7 +398,8 @@ var client = []Row{
 		},
 		Related: []ID{ReplyTimeout, RequestHeadIncomplete, TotalTimeout},
 		Mark:    -1,
-		Nginx:   "client prematurely closed connection, 499", HAProxy: "CC--, CH--, CD--",
+		Nginx:   "499, `client prematurely closed connection`",
+		HAProxy: "termination state CC, CH or CD",
 	},
 	{
 		ID: ReplyTimeout, Phase: Reply, Side: Client, Class: ClassClientGone,
@@ -391,7 +407,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §9.5",
 		Requires: "A client reads the answer that it asked for. One that stops reading holds memory and a connection, so the gateway cuts it off.",
 		Title:    "the client stopped reading its answer",
-		Saw:      "The client took no byte of its answer for {limit}.",
+		Saw:      "the client took no byte of its answer for {limit}",
 		Causes: []string{
 			"the client's network died without a sign",
 			"a program that opens a download and does not read it",
@@ -401,9 +417,10 @@ var client = []Row{
 			"nothing, if it is rare; otherwise look at the client named in the log",
 			"let a program that does not want the rest of an answer close its connection",
 		},
-		Bearing: "raise --timeout-reply",
+		Bearing: "--timeout-reply gives slow readers more time",
 		Related: []ID{ClientGone, RequestBodyTimeout},
 		Mark:    -1,
-		Nginx:   "client timed out (110: Connection timed out) while sending to client", HAProxy: "cD--",
+		Nginx:   "`client timed out (110: Connection timed out) while sending to client`",
+		HAProxy: "termination state cD",
 	},
 }
