@@ -23,7 +23,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestLineMalformed, TLSOnPlainPort},
 		Example: "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Mark: 0,
-		Nginx: "400, `client sent invalid method while reading client request line`",
+		Nginx:   "400, `client sent invalid method while reading client request line`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -44,7 +44,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestTargetInvalid, RequestNotHTTP, RequestHeaderMalformed},
 		Example: "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Mark: 4,
-		Nginx: "400, `client sent invalid request while reading client request line`",
+		Nginx:   "400, `client sent invalid request while reading client request line`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -65,7 +65,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestLineMalformed, RequestHostInvalid},
 		Example: "GET /caf\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Mark: 8,
-		Nginx: "400, `client sent invalid request while reading client request line`",
+		Nginx:   "400, `client sent invalid request while reading client request line`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -85,7 +85,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestLineMalformed, RequestNotHTTP, StatusVersionUnsupported},
 		Example: "GET / HTTP/2.0\r\nHost: a\r\n\r\n", Mark: 11,
-		Nginx: "505, `client sent invalid version while reading client request line`",
+		Nginx:   "505, `client sent invalid version while reading client request line`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -108,7 +108,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestLineMalformed, RequestFramingAmbiguous, HeaderNameBadChar},
 		Example: "GET / HTTP/1.1\r\nHost : a\r\n\r\n", Mark: 20,
-		Nginx: "400, `client sent invalid header line: \"Host\\x20: a\"`",
+		Nginx:   "400, `client sent invalid header line: \"Host\\x20: a\"`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -149,7 +149,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestFramingAmbiguous, CLInvalid},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5x\r\n\r\nhello", Mark: 43,
-		Nginx: "400, `client sent invalid \"Content-Length\" header`",
+		Nginx:   "400, `client sent invalid \"Content-Length\" header`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -169,7 +169,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestFramingAmbiguous, TEUnknown},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Mark: 45,
-		Nginx: "501, `client sent unknown \"Transfer-Encoding\": \"gzip, chunked\"`",
+		Nginx:   "501, `client sent unknown \"Transfer-Encoding\": \"gzip, chunked\"`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -190,7 +190,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestTargetInvalid, RequestHeaderMalformed},
 		Example: "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Mark: 23,
-		Nginx: "400, `client sent invalid host header`",
+		Nginx:   "400, `client sent invalid host header`",
 		HAProxy: "400, termination state PR",
 	},
 	{
@@ -256,7 +256,7 @@ var client = []Row{
 		Bearing: "--timeout-client-head gives slow clients more time",
 		Related: []ID{RequestBodyTimeout, RequestHeadIncomplete},
 		Example: "GET / HTTP/1.1\r\nHost: a\r\n", Mark: -1,
-		Nginx: "408, `client timed out (110: Connection timed out) while reading client request headers`",
+		Nginx:   "408, `client timed out (110: Connection timed out) while reading client request headers`",
 		HAProxy: "408, termination state cR",
 	},
 	{
@@ -277,7 +277,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestHeadTimeout, ClientGone, HeadEOFPartial},
 		Example: "GET / HTTP/1.1\r\nHost: sh", Mark: -1,
-		Nginx: "400, `client prematurely closed connection while reading client request headers`",
+		Nginx:   "400, `client prematurely closed connection while reading client request headers`",
 		HAProxy: "no answer, termination state CR",
 	},
 	{
@@ -298,7 +298,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestBodyTimeout, ClientGone, BodyEOFShort},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", Mark: -1,
-		Nginx: "400, `client prematurely closed connection` or `client sent invalid chunked body`",
+		Nginx:   "400, `client prematurely closed connection` or `client sent invalid chunked body`",
 		HAProxy: "400, termination state CD",
 	},
 	{
@@ -320,7 +320,7 @@ var client = []Row{
 		Bearing: "--timeout-client-body gives slow uploads more time",
 		Related: []ID{RequestBodyBroken, RequestHeadTimeout},
 		Example: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello", Mark: -1,
-		Nginx: "408, `client timed out (110: Connection timed out) while reading client request body`",
+		Nginx:   "408, `client timed out (110: Connection timed out) while reading client request body`",
 		HAProxy: "408, termination state cD",
 	},
 	{
@@ -340,7 +340,7 @@ var client = []Row{
 		Bearing: "--max-body raises the limit to what the application accepts",
 		Related: []ID{EarlyResponse, RequestHeaderTooLarge},
 		Mark:    -1,
-		Nginx:   "413, `client intended to send too large body: N bytes`"
+		Nginx:   "413, `client intended to send too large body: N bytes`",
 	},
 	{
 		ID: RequestExpectationUnknown, Phase: Parse, Side: Client, Class: ClassBadRequest,
@@ -377,7 +377,7 @@ var client = []Row{
 		},
 		Related: []ID{RequestNotHTTP, RequestTargetInvalid},
 		Example: "CONNECT db.internal:5432 HTTP/1.1\r\nHost: db.internal:5432\r\n\r\n", Mark: 0,
-		Nginx: "405, `client sent CONNECT method`",
+		Nginx:   "405, `client sent CONNECT method`",
 		HAProxy: "passes it on",
 	},
 	{
