@@ -130,7 +130,7 @@ var sending = []Row{
 		Status: 502, Proxy: "connection_terminated", Retry: NoRetry, Rule: "RFC 9110 §9.2.2",
 		Title:    "another attempt was allowed, but the request body is gone: it was too large to keep",
 		Requires: "A request can be sent again only as it was. A body that was passed on piece by piece must have been kept whole somewhere.",
-		Saw:      "the body had passed {limit}, the most that is kept for another attempt, after {size}; the fault of the last attempt stands",
+		Saw:      "at most {limit} of a body is kept for another attempt, and this one has {size} or more; the fault of the last attempt stands",
 		Causes: []string{
 			"a large upload met a fault that another attempt would probably have rescued",
 			"the limit for kept bodies is small, or there is none on disk",
@@ -177,7 +177,7 @@ var sending = []Row{
 			"the application crashed on this very request",
 		},
 		Fix: []string{
-			"raise the idle limit of the application to more than a minute: Node.js server.keepAliveTimeout = 75000, gunicorn --keep-alive 75, Uvicorn --timeout-keep-alive 75, Jetty idleTimeout=75000",
+			"raise the idle limit of the application to more than a minute: Node.js server.keepAliveTimeout = 75000, gunicorn --keep-alive 75, Uvicorn --timeout-keep-alive 75, Jetty jetty.http.idleTimeout=75000",
 			"let it announce the limit with `Keep-Alive: timeout=75`, which the gateway obeys",
 			"on shutdown, answer with `Connection: close` for a while before closing",
 		},
@@ -199,7 +199,7 @@ var sending = []Row{
 			"the application crashed on this very request",
 		},
 		Fix: []string{
-			"raise the idle limit of the application to more than a minute: Node.js server.keepAliveTimeout = 75000, gunicorn --keep-alive 75, Uvicorn --timeout-keep-alive 75, Jetty idleTimeout=75000",
+			"raise the idle limit of the application to more than a minute: Node.js server.keepAliveTimeout = 75000, gunicorn --keep-alive 75, Uvicorn --timeout-keep-alive 75, Jetty jetty.http.idleTimeout=75000",
 			"find out the idle limit of every balancer on the way, and stay below it",
 			"look for a crash of the application at this time",
 		},
@@ -279,7 +279,7 @@ var sending = []Row{
 		Requires: "A server may announce with 408 that it has waited long enough for a request. It speaks of the idle connection, not of the request that is sent next.",
 		Saw:      "a kept connection to {endpoint}, idle for {idle}, held a 408 that no request had asked for",
 		Causes: []string{
-			"the idle limit of the server or of a balancer was reached, and it says so before it closes (HAProxy timeout http-request, Apache httpd, IIS)",
+			"the idle limit of the server or of a balancer was reached, and it says so before it closes (Apache httpd, IIS)",
 		},
 		Fix: []string{
 			"nothing: a fresh connection was opened",
