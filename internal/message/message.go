@@ -43,6 +43,10 @@ type Head struct {
 	Status       int   // response: 100..599
 	Reason       Span  // response
 	Fields       []Field
+	// Lines: Raw holds each field as a checked HTTP/1.1 field line, so that a
+	// codec may copy lines as they stand. Only the parser that checked them sets
+	// it; a Head made in any other way is written field by field.
+	Lines bool
 }
 
 // Bytes returns the bytes of s.
@@ -50,6 +54,34 @@ func (h *Head) Bytes(s Span) []byte { return h.Raw[s.Off : s.Off+s.Len : s.Off+s
 
 // Reset empties h and keeps its memory.
 func (h *Head) Reset() { *h = Head{Fields: h.Fields[:0]} }
+
+// AppendValue appends the value of f as it may be written again: line breaks
+// and the white space around them become one SP, other control characters SP
+// each. Whatever f holds, no CR, LF or NUL is written.
+func (h *Head) AppendValue(dst []byte, f *Field) []byte {
+	for v := h.Bytes(f.Value); len(v) > 0; {
+		n := 0
+		for n < len(v) && (v[n] >= ' ' && v[n] != 0x7f || v[n] == '\t') {
+			n++
+		}
+		if n == len(v) {
+			return append(dst, v...)
+		}
+		if v[n] != '\r' && v[n] != '\n' {
+			dst, v = append(append(dst, v[:n]...), ' '), v[n+1:]
+			continue
+		}
+		left, right := n, n+1
+		for left > 0 && (v[left-1] == ' ' || v[left-1] == '\t') {
+			left--
+		}
+		for right < len(v) && (v[right] == ' ' || v[right] == '\t' || v[right] == '\r' || v[right] == '\n') {
+			right++
+		}
+		dst, v = append(append(dst, v[:left]...), ' '), v[right:]
+	}
+	return dst
+}
 
 // Find returns the index of the first field with the well-known name id, -1 if
 // there is none.

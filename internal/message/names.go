@@ -1,5 +1,7 @@
 package message
 
+import "encoding/binary"
+
 // Name is a well-known field name. The zero value stands for every other name.
 type Name uint8
 
@@ -70,27 +72,73 @@ var spelled = [names]string{
 // String is the name in lower case, "" for Other.
 func (n Name) String() string { return spelled[n] }
 
-// slots finds a name by its length and first letter; no two well-known names
-// that share both are compared more than a few times.
-var slots = func() (t [32][26][]Name) {
-	for n := Other + 1; n < names; n++ {
+// longest is the length of the longest well-known name.
+const longest = 24
+
+// lookup finds a name by its length and first letter. Few names share both, and
+// each candidate costs three comparisons of eight letters.
+var lookup = func() (t struct {
+	first [longest + 1][32]Name // the first candidate
+	next  [names]Name           // the candidate after this one, Other for none
+	words [names]word
+}) {
+	for n := names - 1; n > Other; n-- {
 		s := spelled[n]
-		t[len(s)][s[0]-'a'] = append(t[len(s)][s[0]-'a'], n)
+		t.words[n], _ = fold([]byte(s))
+		slot := &t.first[len(s)][s[0]&31]
+		t.next[n], *slot = *slot, n
 	}
 	return t
 }()
 
+// word is a name of up to 24 letters in lower case: its first eight, its last
+// eight, and what may be left between them.
+type word struct{ head, tail, mid uint64 }
+
+// fold lowers the letters of b; ok is false if b has a byte that lowering would
+// turn into one of a name's bytes although it is none.
+func fold(b []byte) (w word, ok bool) {
+	const lower, bit6 = 0x2020202020202020, 0x4040404040404040
+	switch n := len(b); {
+	case n >= 8:
+		w.head = binary.LittleEndian.Uint64(b)
+		w.tail = binary.LittleEndian.Uint64(b[n-8:])
+		w.mid = w.tail
+		if n > 16 {
+			w.mid = binary.LittleEndian.Uint64(b[8:])
+		}
+	case n >= 4:
+		w.head = uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<32
+		w.tail, w.mid = w.head, w.head
+	default:
+		w.head = lower
+		for _, c := range b {
+			w.head = w.head<<8 | uint64(c)
+		}
+		w.tail, w.mid = w.head, w.head
+	}
+	// Setting bit 5 lowers a letter and leaves digits and "-" alone, but it also
+	// lifts a control character into them: those have neither bit 5 nor bit 6.
+	sound := (w.head | w.head<<1) & (w.tail | w.tail<<1) & (w.mid | w.mid<<1)
+	w.head, w.tail, w.mid = w.head|lower, w.tail|lower, w.mid|lower
+	return w, sound&bit6 == bit6
+}
+
 // LookupName returns the well-known name that b spells, in any case of letters.
 func LookupName(b []byte) Name {
-	if len(b) == 0 || len(b) >= len(slots) {
+	if len(b) == 0 || len(b) > longest {
 		return Other
 	}
-	c := b[0] | 0x20
-	if c < 'a' || c > 'z' {
+	n := lookup.first[len(b)][b[0]&31]
+	if n == Other {
 		return Other
 	}
-	for _, n := range slots[len(b)][c-'a'] {
-		if EqualFold(b, spelled[n]) {
+	w, ok := fold(b)
+	if !ok {
+		return Other
+	}
+	for ; n != Other; n = lookup.next[n] {
+		if lookup.words[n] == w {
 			return n
 		}
 	}
