@@ -184,7 +184,7 @@ var local = []Row{
 			"make room: `df -h DIR; du -sh DIR`",
 			"point TMPDIR at a file system with room for as many uploads as run at a time",
 		},
-		Bearing: "--replay-disk 0 keeps bodies in memory only, up to --replay-memory",
+		Bearing: "--replay-memory keeps larger bodies in memory, --replay-disk bounds what goes to disk",
 		Related: []ID{RequestNotReplayable, LocalMemoryExhausted},
 		Mark:    -1,
 		Nginx:   "500, `pwrite() failed (28: No space left on device)`",
