@@ -361,7 +361,7 @@ var securing = []Row{
 			"give the server the whole chain: fullchain.pem in nginx and Caddy, SSLCertificateFile with chain in Apache",
 			"count what it sends: `openssl s_client -connect HOST:PORT -servername NAME -showcerts </dev/null | grep -c BEGIN`",
 		},
-		Bearing: "--upstream-ca may hold the missing intermediate beside its authority",
+		Bearing: "--upstream-ca accepts the file of the missing intermediate and trusts it for this upstream",
 		Related: []ID{TLSCertUnknownCA, TLSCertExpired},
 		Mark:    -1,
 		Nginx:   "502, `upstream SSL certificate verify error: (20:...)` or `(21:...)`",

@@ -1,4 +1,125 @@
 package fault
 
-// switching: upgrades.
-var switching = []Row{}
+// switching: upgrades. The 101 rows are judged before the 101 is passed on, so
+// the client still gets a status; a tunnel that stands can only be cut.
+var switching = []Row{
+	{
+		ID: WSUpgradeRefused, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: R0, Rule: "RFC 6455 §4.1",
+		Title:    "the upstream answered the WebSocket handshake with an ordinary answer instead of 101",
+		Requires: "A server that does not want to switch answers as it would to any request; the client gets that answer.",
+		Saw:      "the answer to the upgrade is {status}, passed on as it is",
+		Causes: []string{
+			"the path is no WebSocket endpoint of the application",
+			"the application refuses: no session, wrong Origin (403), no authorization (401)",
+			"a proxy between the gateway and the application drops Upgrade, so it sees a plain GET (400, 404, 426)",
+		},
+		Fix: []string{
+			"ask the application itself: `curl -i --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' http://HOST:PORT/PATH`",
+			"let each proxy on the way pass Upgrade and Connection; in nginx proxy_set_header for both",
+			"add the site's origin to those that the application allows",
+		},
+		Related: []ID{WSUpgradeEOF, WSAcceptBad},
+		Example: "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes the answer on",
+		HAProxy: "passes the answer on",
+	},
+	{
+		ID: WSUpgradeEOF, Phase: Head, Side: Upstream, Class: ClassNoAnswer,
+		Status: 502, Proxy: "connection_terminated", Retry: RI, Rule: "RFC 6455 §4.1",
+		Title:    "the upstream hung up instead of answering the WebSocket handshake",
+		Requires: "A server answers a handshake with 101, or with the status of a refusal.",
+		Saw:      "{endpoint} closed the connection after the upgrade request, without an answer",
+		Causes: []string{
+			"the application crashed in its WebSocket handler",
+			"a server that cannot upgrade and closes on what it does not know",
+			"the application was at its limit of WebSocket connections",
+		},
+		Fix: []string{
+			"look in the application's log at this time",
+			"count its connections: `ss -tn state established '( sport = :PORT )' | wc -l`",
+		},
+		Bearing: "--retry-attempts lets another endpoint answer",
+		Related: []ID{WSUpgradeRefused, HeadEOFEmpty},
+		Mark:    -1,
+		Nginx:   "502, `upstream prematurely closed connection while reading response header from upstream`",
+		HAProxy: "502, termination state SH",
+	},
+	{
+		ID: WSAcceptBad, Phase: Head, Side: Upstream, Class: ClassBadAnswer,
+		Status: 502, Proxy: "http_upgrade_failed", Retry: R0, Rule: "RFC 6455 §4.2.2",
+		Title:    "the upstream's 101 does not prove that it has read the WebSocket handshake",
+		Requires: "Sec-WebSocket-Accept is the base64 SHA-1 of the client's key and a fixed text; a client must refuse any other.",
+		Saw:      "Sec-WebSocket-Accept is {got} and should be {want}",
+		Causes: []string{
+			"a server written by hand that sends a constant",
+			"a cache or proxy on the way that answers with an old 101",
+			"a proxy on the way that changed Sec-WebSocket-Key",
+		},
+		Fix: []string{
+			"compute the field with a WebSocket library",
+			"let no cache stand between the gateway and the application",
+		},
+		Related: []ID{WSUpgradeRefused, SwitchNoUpgradeHeader, SwitchWrongProtocol},
+		Example: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAA\r\n\r\n\x81\x02hi", Mark: 97,
+		Nginx:   "never checks, passes it on",
+		HAProxy: "2.6 passes it on; later versions check: 502",
+	},
+	{
+		ID: WSSubprotocolUnoffered, Phase: Head, Side: Upstream, Class: ClassBadAnswer,
+		Status: 502, Proxy: "http_upgrade_failed", Retry: R0, Rule: "RFC 6455 §4.1",
+		Title:    "the upstream chose a WebSocket subprotocol that the client did not offer",
+		Requires: "The server picks one of the subprotocols in the request, or names none.",
+		Saw:      "the answer says subprotocol {got}, and the client offered {want}",
+		Causes: []string{
+			"a server that always names its own subprotocol",
+			"a client that offers none, talking to a server that needs one (graphql-ws, mqtt, ocpp1.6)",
+		},
+		Fix: []string{
+			"offer it in the client: new WebSocket(url, ['graphql-ws'])",
+			"let the server name only what was offered",
+		},
+		Related: []ID{WSExtensionUnoffered, WSAcceptBad},
+		Example: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n", Mark: 151,
+		Nginx:   "never checks, passes it on",
+		HAProxy: "never checks, passes it on",
+	},
+	{
+		ID: WSExtensionUnoffered, Phase: Head, Side: Upstream, Class: ClassBadAnswer,
+		Status: 502, Proxy: "http_upgrade_failed", Retry: R0, Rule: "RFC 6455 §9.1",
+		Title:    "the upstream uses a WebSocket extension that the client did not offer",
+		Requires: "The server accepts extensions from the request only; with any other, the two sides read the frames differently.",
+		Saw:      "the answer says extension {got}, and the client offered {want}",
+		Causes: []string{
+			"a proxy between the gateway and the application added an offer, or the client's was taken away",
+			"a server that always compresses (permessage-deflate)",
+		},
+		Fix: []string{
+			"switch compression off in the server's WebSocket settings, or make it depend on the offer",
+		},
+		Related: []ID{WSSubprotocolUnoffered, WSAcceptBad},
+		Example: "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", Mark: 153,
+		Nginx:   "never checks, passes it on",
+		HAProxy: "never checks, passes it on",
+	},
+	{
+		ID: WSIdleTimeout, Phase: Tunnel, Side: NoSide, Class: ClassTooSlow,
+		Proxy: "connection_read_timeout", Retry: NoRetry, Rule: "RFC 6455 §5.5.2",
+		Title:    "nobody said anything on the upgraded connection for too long, so the gateway closed it",
+		Requires: "Two sides that mean to stay connected without traffic send a ping now and then, so that each hop knows that they are alive.",
+		Saw:      "no byte came from either side for {limit}",
+		Causes: []string{
+			"neither the application nor the client sends pings",
+			"one side has gone without a sign: a laptop asleep, a phone out of reach",
+		},
+		Fix: []string{
+			"switch pings on in the server's WebSocket library, every 20 to 30 s",
+			"let the client connect again when the connection ends, after a random pause",
+		},
+		Bearing: "--timeout-idle allows a longer silence",
+		Related: []ID{BodyReadTimeout, ReplyTimeout},
+		Mark:    -1,
+		Nginx:   "`upstream timed out (110: Connection timed out) while proxying upgraded connection`, after 60 s",
+		HAProxy: "termination state sD, after timeout tunnel",
+	},
+}
