@@ -1,4 +1,145 @@
 package fault
 
-// meaning: valid answers that speak of a failure behind us.
-var meaning = []Row{}
+// meaning: valid answers that speak of a failure behind us. They are the
+// upstream's own words: the client gets them as they are unless a retry brings
+// a better answer.
+var meaning = []Row{
+	{
+		ID: Upstream5xx, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RI, Rule: "RFC 9110 §15.6",
+		Title:    "the upstream's application says itself that it has failed",
+		Requires: "A 5xx answer means that the server knows of a mistake of its own. It is a valid answer and is passed on.",
+		Saw:      "the application answered {status}",
+		Causes: []string{
+			"an error in the application: an exception that nobody caught",
+			"something that the application needs is down: its database, a queue, another service",
+			"a release or a setting that does not fit",
+		},
+		Fix: []string{
+			"look in the application's log at this time, with the request's path",
+			"compare with its last release: if it began then, go back",
+		},
+		Bearing: "--retry-attempts bounds how often an idempotent request is sent to another endpoint",
+		Related: []ID{UpstreamGatewayError, UpstreamOverloaded},
+		Example: "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes it on, unless proxy_next_upstream names http_500",
+		HAProxy: "passes it on, unless retry-on names 500",
+	},
+	{
+		ID: UpstreamGatewayError, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RI, Rule: "RFC 9110 §15.6.3",
+		Title:    "another gateway behind this one could not get an answer and says so",
+		Requires: "502, 503 and 504 come from a server that acts as a gateway; its own explanation is passed on.",
+		Saw:      "the upstream, itself a gateway, answered {status}",
+		Causes: []string{
+			"the application behind the inner proxy is down, slow or breaks the protocol",
+			"the inner proxy's timeout is shorter than the application needs",
+			"the inner proxy has no healthy server left",
+		},
+		Fix: []string{
+			"see who wrote the answer: Server, Via and Proxy-Status in its head, and the page's look",
+			"look in that proxy's error log at this time: it knows the reason, this gateway does not",
+			"give the outer gateway longer timeouts than the inner one, or ask the application directly",
+		},
+		Bearing: "--retry-attempts bounds how often an idempotent request is sent to another endpoint",
+		Related: []ID{Upstream5xx, UpstreamOverloaded, LoopVia},
+		Example: "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes it on, unless proxy_next_upstream names http_502",
+		HAProxy: "passes it on, unless retry-on names 502",
+	},
+	{
+		ID: UpstreamOverloaded, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RI, Rule: "RFC 9110 §10.2.3",
+		Title:    "the upstream has too much to do and asks to be left alone for a while",
+		Requires: "A server that is too busy answers 503 or 429 and may say in Retry-After when to come back; those in between honour it.",
+		Saw:      "the application answered {status}, Retry-After {after}",
+		Causes: []string{
+			"more requests than the application can serve",
+			"a rate limit inside the application that counts all clients as one, since it sees only the gateway's address",
+			"maintenance mode",
+		},
+		Fix: []string{
+			"give the application more instances or workers",
+			"let its rate limit count by X-Forwarded-For, and trust that field from the gateway only",
+		},
+		Related: []ID{Upstream5xx, UpstreamGatewayError, RetryBudgetExhausted},
+		Example: "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes it on, unless proxy_next_upstream names http_503 or http_429",
+		HAProxy: "passes it on, unless retry-on names 503 or 429",
+	},
+	{
+		ID: Misdirected421, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RU, Rule: "RFC 9110 §15.5.20",
+		Title:    "the upstream says that this request came over the wrong connection",
+		Requires: "A server answers 421 when a connection, by its TLS name or address, is not one for the host of the request. It has not processed the request.",
+		Saw:      "the upstream answered {status}; the request was sent once more over a new connection",
+		Causes: []string{
+			"the TLS name of the connection differs from the Host of the request, and the server insists that they agree",
+			"the site has moved to another server",
+		},
+		Fix: []string{
+			"let the TLS name and Host agree, or let the server accept the pair",
+		},
+		Bearing: "--upstream-server-name sets the TLS name",
+		Related: []ID{TLSCertNameMismatch, TLSAlertUnrecognizedName},
+		Example: "HTTP/1.1 421 Misdirected Request\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes it on",
+		HAProxy: "passes it on, unless retry-on names 421",
+	},
+	{
+		ID: TooEarly425, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RU, Rule: "RFC 8470 §5.2",
+		Title:    "the upstream does not want to act on a request that may have been replayed",
+		Requires: "A server answers 425 to a request that came, or may have come, as TLS early data. It has not processed the request; it is sent again when the handshake is complete.",
+		Saw:      "the upstream answered {status}; the request was sent once more",
+		Causes: []string{
+			"a proxy in front of the gateway took the request as early data and marked it with Early-Data: 1",
+			"the application refuses a method as early data that changes something",
+		},
+		Fix: []string{
+			"switch early data off in the proxy in front, or let it wait with requests that change something (ssl_early_data in nginx)",
+		},
+		Related: []ID{Misdirected421},
+		Example: "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes it on",
+		HAProxy: "passes it on, unless retry-on names 425",
+	},
+	{
+		ID: VersionNotSupported505, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RU, Rule: "RFC 9110 §15.6.6",
+		Title:    "the upstream does not want to be spoken to in HTTP/1.1",
+		Requires: "A server answers 505 to a version that it does not speak. It has not processed the request; a lower version may do.",
+		Saw:      "the upstream answered {status} to HTTP/1.1; the request was sent once more as HTTP/1.0",
+		Causes: []string{
+			"a very old or very small server: a device, a printer, a camera",
+			"an application that answers 505 for reasons of its own",
+		},
+		Fix: []string{
+			"renew the server's firmware or library, or put a server that speaks HTTP/1.1 in front of it",
+		},
+		Related: []ID{StatusVersionUnsupported, LengthRequired411},
+		Example: "HTTP/1.0 505 HTTP Version Not Supported\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "passes it on",
+		HAProxy: "passes it on",
+	},
+	{
+		ID: LengthRequired411, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
+		Retry: RU, Rule: "RFC 9110 §15.5.12",
+		Title:    "the upstream wants to know the length of the request body beforehand",
+		Requires: "A server may refuse a chunked request with 411. It has not processed the request; the same body with a Content-Length will do.",
+		Saw:      "the upstream answered {status} to a chunked request; it was sent once more with a Content-Length",
+		Causes: []string{
+			"an application server without chunked requests: older WSGI servers, some object stores",
+			"a client that sends its uploads chunked, which most do not",
+		},
+		Fix: []string{
+			"let the client send Content-Length",
+			"renew the application server",
+		},
+		Bearing: "--replay-memory and --replay-disk bound how large a body may be to be measured and sent again",
+		Related: []ID{RequestNotReplayable, VersionNotSupported505},
+		Example: "HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\n\r\n", Mark: 9,
+		Nginx:   "reads the whole body first, so it does not happen",
+		HAProxy: "passes it on",
+	},
+}
