@@ -81,9 +81,9 @@ func (b *Buffer) compact() {
 	}
 }
 
-// space is for engines: it returns where the next input goes, taking storage
-// from pool if b has none. It is empty if b is full.
-func (b *Buffer) space(pool *Pool) []byte {
+// Space is for engines and for wrappers of streams: it returns where the next
+// input goes, taking storage from pool if b has none. It is empty if b is full.
+func (b *Buffer) Space(pool *Pool) []byte {
 	if b.data == nil {
 		b.data, b.pool = pool.get(), pool
 	}
@@ -93,8 +93,11 @@ func (b *Buffer) space(pool *Pool) []byte {
 	return b.data[b.w:]
 }
 
-// Took is for engines and for wrappers of streams: n bytes came into space.
-func (b *Buffer) took(n int) { b.w += n }
+// Took is for engines and for wrappers of streams: n bytes came into Space.
+func (b *Buffer) Took(n int) { b.w += n }
+
+// full reports whether b has storage and no room in it: what ErrFull says.
+func (b *Buffer) full() bool { return b.data != nil && b.Room() == 0 }
 
 // Pool is a loop's store of buffers, last in first out so that the memory stays
 // in cache. It must be used on its loop only.
@@ -102,6 +105,9 @@ type Pool struct {
 	free [][]byte
 	// Keep bounds how many free buffers are kept; 0 means 256 (5 MiB).
 	Keep int
+	// Poison overwrites what is released with 0xDB, so that a test notices who
+	// still reads it.
+	Poison bool
 }
 
 func (p *Pool) get() []byte {
@@ -114,6 +120,11 @@ func (p *Pool) get() []byte {
 }
 
 func (p *Pool) put(d []byte) {
+	if p.Poison {
+		for i := range d {
+			d[i] = 0xDB
+		}
+	}
 	keep := p.Keep
 	if keep == 0 {
 		keep = 256

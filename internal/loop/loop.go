@@ -10,6 +10,13 @@
 // Stream.Fill and Stream.Send; nothing else does. A method that waits must be
 // called from a task of the loop.
 //
+// What is there already wins: a Fill that finds input, a Send that the kernel
+// takes at once, a Park whose Wake came before, do their work even if their
+// deadline has passed or an interrupt is due. A deadline in the past therefore
+// means "try, and do not wait". In a wait the interrupt wins: what came at the
+// same moment stays where it is. An engine may let other tasks run in a Fill or
+// Send that need not wait, so that a busy stream starves nobody.
+//
 // Two engines keep this contract: the portable one here (goroutines, one lock a
 // loop), and one on epoll. Package looptest holds the tests that both must
 // pass. Above this package nobody knows of goroutines, channels, mutexes or
@@ -113,6 +120,8 @@ type Loop interface {
 	// Dial connects. Errors: ErrTimeout, ErrInterrupted, or a syscall.Errno (perhaps
 	// wrapped) as connect(2) or socket(2) gave it.
 	Dial(a Address, until Time) (Stream, error)
+	// Pool is where the buffers of this loop's streams get their storage from.
+	Pool() *Pool
 }
 
 // Task is a running piece of sequential code. Its methods must be called from

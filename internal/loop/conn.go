@@ -1,0 +1,273 @@
+package loop
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// scratch lends the memory that a wait on a net.Conn needs, as its Read cannot
+// wait without.
+var scratch = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+
+// conn is a stream on any net.Conn, with what that offers: its calls may block,
+// so they run while the loop is let go. Where the system allows it (a
+// syscall.Conn on Unix) it looks first without waiting.
+type conn struct {
+	l      *ploop
+	c      net.Conn
+	rc     syscall.RawConn // nil if c has none
+	closed bool
+	shut   bool // CloseWrite was called
+	sent   uint64
+	stash  []byte // input that came in a wait that ended otherwise
+	ended  error  // what comes after stash; nil if not known
+	rd, wr half
+}
+
+func newConn(l *ploop, c net.Conn) *conn {
+	s := &conn{l: l, c: c}
+	if sc, ok := c.(syscall.Conn); ok {
+		if rc, err := sc.SyscallConn(); err == nil {
+			s.rc = rc
+		}
+	}
+	s.rd = half{set: c.SetReadDeadline, armed: Never}
+	s.wr = half{set: c.SetWriteDeadline, armed: Never}
+	return s
+}
+
+func (s *conn) Loop() Loop                 { return s.l }
+func (s *conn) Sent() uint64               { return s.sent }
+func (s *conn) Local() Address             { return addressOf(s.c.LocalAddr()) }
+func (s *conn) Remote() Address            { return addressOf(s.c.RemoteAddr()) }
+func (s *conn) Delivery() (Delivery, bool) { return Delivery{}, false }
+
+func (s *conn) Fill(b *Buffer, until Time) error {
+	l := s.l
+	t := l.task()
+	l.turn(t)
+	if s.closed {
+		return ErrClosed
+	}
+	if b.full() {
+		return ErrFull
+	}
+	s.rd.enter(t, until)
+	defer s.rd.leave()
+	s.look()
+	for len(s.stash) == 0 {
+		if s.ended != nil {
+			return s.ended
+		}
+		if t.takeInterrupt() {
+			return ErrInterrupted
+		}
+		if now := l.Now(); until <= now {
+			return ErrTimeout
+		} else if err := s.wait(t, now); err != nil {
+			return err
+		}
+	}
+	n := copy(b.Space(&l.pool), s.stash)
+	b.Took(n)
+	l.spent += n
+	if s.stash = s.stash[n:]; len(s.stash) == 0 {
+		s.stash = nil
+	}
+	return nil
+}
+
+// wait reads into stash. nil means to look again.
+func (s *conn) wait(t *task, now Time) error {
+	p := scratch.Get().(*[16 << 10]byte)
+	defer scratch.Put(p)
+	s.rd.wait(now)
+	n, err := s.c.Read(p[:])
+	s.rd.resume()
+	s.stash = append(s.stash, p[:n]...)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !s.closed {
+		s.ended = s.reason(err)
+	}
+	return s.awake(&s.rd, t, err)
+}
+
+// awake says how a wait ended: nil means to look again.
+func (s *conn) awake(h *half, t *task, err error) error {
+	if s.closed {
+		return ErrClosed
+	}
+	if t.takeInterrupt() {
+		return ErrInterrupted
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		now := s.l.Now()
+		if h.until <= now {
+			return ErrTimeout
+		}
+		h.arm(now)
+	}
+	return nil
+}
+
+// reason is what ended the stream, in the words of this package.
+func (s *conn) reason(err error) error {
+	if errors.Is(err, io.ErrClosedPipe) {
+		return syscall.EPIPE
+	}
+	return cause(err)
+}
+
+// look takes what input there is, or the end, without waiting; where that cannot
+// be done it does nothing.
+func (s *conn) look() {
+	if len(s.stash) > 0 || s.ended != nil || s.rc == nil {
+		return
+	}
+	p := scratch.Get().(*[16 << 10]byte)
+	defer scratch.Put(p)
+	for range 2 {
+		n, err := tryRead(s.rc, p[:])
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			// The deadline of an earlier wait. Without one the second try can look.
+			s.rd.until = Never
+			s.rd.arm(0)
+			continue
+		case errors.Is(err, errWouldWait):
+		case err != nil:
+			s.ended = s.reason(err)
+		default:
+			s.stash = append(s.stash, p[:n]...)
+		}
+		return
+	}
+}
+
+func (s *conn) Send(first, second []byte, until Time) (n int, err error) {
+	l := s.l
+	t := l.task()
+	l.turn(t)
+	if s.closed {
+		return 0, ErrClosed
+	}
+	if s.shut {
+		return 0, syscall.EPIPE
+	}
+	s.wr.enter(t, until)
+	defer s.wr.leave()
+	if len(first) > 0 && len(second) > 0 && len(first)+len(second) <= joinMax {
+		// Not the loop's own scratch: others run while this is being written.
+		p := scratch.Get().(*[16 << 10]byte)
+		defer scratch.Put(p)
+		k := copy(p[:], first)
+		k += copy(p[k:], second)
+		return s.write(t, p[:k])
+	}
+	if n, err = s.write(t, first); err == nil {
+		var m int
+		m, err = s.write(t, second)
+		n += m
+	}
+	return n, err
+}
+
+func (s *conn) write(t *task, p []byte) (n int, err error) {
+	for n < len(p) {
+		if t.takeInterrupt() {
+			return n, ErrInterrupted
+		}
+		now := s.l.Now()
+		if s.wr.until <= now {
+			return n, ErrTimeout
+		}
+		s.wr.wait(now)
+		k, err := s.c.Write(p[n:])
+		s.wr.resume()
+		n += k
+		s.sent += uint64(k)
+		s.l.spent += k
+		if n == len(p) {
+			break
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !s.closed {
+			return n, s.reason(err)
+		}
+		if err := s.awake(&s.wr, t, err); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Check on a conn that cannot be looked at without waiting knows only what an
+// earlier wait left behind, and of net.Pipe whether the other end is closed.
+func (s *conn) Check() error {
+	s.l.task()
+	if s.closed {
+		return ErrClosed
+	}
+	if s.rd.task == nil {
+		s.look()
+		if s.rc == nil && len(s.stash) == 0 && s.ended == nil {
+			s.probe()
+		}
+	}
+	if len(s.stash) > 0 {
+		return ErrInput
+	}
+	return s.ended
+}
+
+// probe reads with a deadline in the past.
+func (s *conn) probe() {
+	var one [1]byte
+	s.rd.set(past)
+	n, err := s.c.Read(one[:])
+	s.rd.until = Never
+	s.rd.arm(0)
+	s.stash = append(s.stash, one[:n]...)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		s.ended = s.reason(err)
+	}
+}
+
+func (s *conn) CloseWrite() error {
+	s.l.task()
+	if s.closed {
+		return ErrClosed
+	}
+	cw, ok := s.c.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	s.shut = true
+	if err := cw.CloseWrite(); err != nil {
+		return cause(err)
+	}
+	return nil
+}
+
+func (s *conn) Close() {
+	s.l.task()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.stash = nil
+	s.c.Close()
+}
+
+func (s *conn) Abort() {
+	s.l.task()
+	if s.closed {
+		return
+	}
+	if c, ok := s.c.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0)
+	}
+	s.Close()
+}

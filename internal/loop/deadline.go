@@ -1,0 +1,81 @@
+package loop
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// half is one direction of a stream of the portable engine: who waits in it and
+// which deadline its net.Conn has. Setting one costs a microsecond, so it is set
+// only when an earlier one is wanted. A later one is left alone: when the armed
+// one fires too early, the waiter arms anew and waits on.
+type half struct {
+	set   func(time.Time) error // SetReadDeadline or SetWriteDeadline
+	task  *task                 // who is in Fill or Send; nil if nobody
+	armed Time                  // Never if none
+	until Time                  // what task wants
+}
+
+// enter makes t the one who uses this half.
+func (h *half) enter(t *task, until Time) {
+	if h.task != nil {
+		panic("loop: two tasks in the same direction of a stream")
+	}
+	h.task, h.until = t, until
+}
+
+func (h *half) leave() { h.task = nil }
+
+// long past, in a synctest bubble too.
+var past = time.Unix(1, 0)
+
+// kick ends the wait. What is armed is then wrong, which the next one to wait
+// notices.
+func (h *half) kick() { h.set(past) }
+
+// wait lets the loop go until resume; the deadline is armed.
+func (h *half) wait(now Time) {
+	if h.until < h.armed {
+		h.arm(now)
+	}
+	t := h.task
+	t.in = h
+	t.l.unlock()
+}
+
+// resume gets the loop back.
+func (h *half) resume() {
+	t := h.task
+	t.l.lock(t)
+	t.in = nil
+}
+
+// arm sets the wanted deadline; none if it has passed, as then nobody waits.
+func (h *half) arm(now Time) {
+	if h.until == Never || h.until <= now {
+		h.armed = Never
+		h.set(time.Time{})
+		return
+	}
+	h.armed = h.until
+	h.set(time.Now().Add(time.Duration(h.until - now)))
+}
+
+// cause is what err, as package net gives it, means here: a syscall.Errno,
+// ErrClosed, or err itself.
+func cause(err error) error {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+func netipUnmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

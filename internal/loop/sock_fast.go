@@ -1,0 +1,472 @@
+//go:build linux && (amd64 || arm64 || loong64 || ppc64le || riscv64)
+
+package loop
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+// newStream makes a stream of c. active: we dialed it.
+func newStream(l *ploop, c net.Conn, active bool) Stream {
+	sc, ok := c.(socketConn)
+	if !ok {
+		return newConn(l, c)
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return newConn(l, c)
+	}
+	s := &sock{l: l, c: sc, rc: rc, active: active}
+	if rc.Control(func(fd uintptr) { s.fd = fd }) != nil {
+		return newConn(l, c)
+	}
+	_, s.tcp = c.(*net.TCPConn)
+	s.rd = half{set: sc.SetReadDeadline, armed: Never}
+	s.wr = half{set: sc.SetWriteDeadline, armed: Never}
+	s.onRead, s.onWrite = s.readReady, s.writeReady
+	return s
+}
+
+// socketConn is what *net.TCPConn and *net.UnixConn have in common.
+type socketConn interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+}
+
+// sock is a stream on a socket: system calls straight on the descriptor while
+// the task holds the loop, the runtime's poller for the waits. The calls never
+// block, so RawSyscall, which does not tell the scheduler, is right for them.
+// Only the loop closes the descriptor, so that its number means our socket
+// whenever closed is false.
+type sock struct {
+	l      *ploop
+	c      socketConn
+	rc     syscall.RawConn
+	fd     uintptr
+	tcp    bool
+	active bool
+	closed bool
+	eof    bool
+	// broken is the error that ended the connection. The kernel tells it once:
+	// after a Send or Check that heard it, recv would say end of stream.
+	broken syscall.Errno
+	sent   uint64
+
+	rd, wr          half
+	onRead, onWrite func(uintptr) bool // readReady, writeReady; made once
+
+	// What Fill asks of readReady.
+	buf   *Buffer
+	rdErr error
+	rdOut bool // the loop was let go for a wait
+
+	// What Send asks of writeReady.
+	a, b  []byte
+	wrErr error
+	wrOut bool
+}
+
+func (s *sock) Loop() Loop      { return s.l }
+func (s *sock) Sent() uint64    { return s.sent }
+func (s *sock) Local() Address  { return addressOf(s.c.LocalAddr()) }
+func (s *sock) Remote() Address { return addressOf(s.c.RemoteAddr()) }
+
+func (s *sock) Fill(b *Buffer, until Time) error {
+	l := s.l
+	t := l.task()
+	l.turn(t)
+	if s.closed {
+		return ErrClosed
+	}
+	if b.full() {
+		return ErrFull
+	}
+	s.rd.enter(t, until)
+	s.buf = b
+	err := s.read(t)
+	s.buf = nil
+	s.rd.leave()
+	return err
+}
+
+func (s *sock) read(t *task) error {
+	for {
+		s.rdErr, s.rdOut = nil, false
+		err := s.rc.Read(s.onRead)
+		waited := s.rdOut
+		if waited {
+			s.rd.resume()
+		}
+		if err == nil {
+			return s.rdErr
+		}
+		if err := s.awake(&s.rd, t, waited, err); err != nil {
+			return err
+		}
+	}
+}
+
+// awake says how a wait ended that the poller ended with err: nil means that the
+// armed deadline was too early, and the wait may begin anew.
+func (s *sock) awake(h *half, t *task, waited bool, err error) error {
+	if s.closed {
+		return ErrClosed
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return cause(err)
+	}
+	now := s.l.Now()
+	if waited {
+		if t.takeInterrupt() {
+			return ErrInterrupted
+		}
+		if h.until <= now {
+			return ErrTimeout
+		}
+	}
+	h.arm(now)
+	return nil
+}
+
+// readReady is called by the poller: once at the start of a Fill, when the task
+// holds the loop, and then each time that input may have come, when it does not.
+func (s *sock) readReady(uintptr) bool {
+	t := s.rd.task
+	if s.rdOut {
+		s.rd.resume()
+		s.rdOut = false
+		if s.closed {
+			s.rdErr = ErrClosed
+			return true
+		}
+		if t.takeInterrupt() {
+			s.rdErr = ErrInterrupted
+			return true
+		}
+	}
+	fresh := s.buf.data == nil
+	p := s.buf.Space(&s.l.pool)
+	n, errno := recv(s.fd, p, 0)
+	if n > 0 {
+		s.buf.Took(n)
+		s.l.spent += n
+		return true
+	}
+	if fresh {
+		s.buf.Release()
+	}
+	if errno == syscall.EAGAIN {
+		var now Time
+		if s.rd.until != Never {
+			now = s.l.Now()
+		}
+		switch {
+		case t.takeInterrupt():
+			s.rdErr = ErrInterrupted
+		case s.rd.until <= now:
+			s.rdErr = ErrTimeout
+		default:
+			s.rdOut = true
+			s.rd.wait(now)
+			return false
+		}
+		return true
+	}
+	s.rdErr = s.ended(errno)
+	return true
+}
+
+// ended is what recv's end of stream (0) or error means.
+func (s *sock) ended(errno syscall.Errno) error {
+	if errno != 0 {
+		s.note(errno)
+		return errno
+	}
+	if s.broken != 0 && !s.eof {
+		return s.broken
+	}
+	s.eof = true
+	return io.EOF
+}
+
+// note keeps what broke the connection. EPIPE does not: the other direction may
+// well have more to say.
+func (s *sock) note(errno syscall.Errno) {
+	switch errno {
+	case syscall.EPIPE, syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM:
+	default:
+		s.broken = errno
+	}
+}
+
+func (s *sock) Send(first, second []byte, until Time) (int, error) {
+	l := s.l
+	t := l.task()
+	l.turn(t)
+	if s.closed {
+		return 0, ErrClosed
+	}
+	if s.wr.task != nil {
+		panic("loop: two tasks in the same direction of a stream")
+	}
+	if len(first) > 0 && len(second) > 0 && len(first)+len(second) <= len(l.join) {
+		n := copy(l.join[:], first)
+		n += copy(l.join[n:], second)
+		k, errno := send(s.fd, l.join[:n], nil)
+		s.took(k)
+		if k == n {
+			return n, nil
+		}
+		if errno != 0 && errno != syscall.EAGAIN {
+			s.note(errno)
+			return 0, errno
+		}
+		m, err := s.write(t, first, second, k, until)
+		return k + m, err
+	}
+	return s.write(t, first, second, 0, until)
+}
+
+// write sends what is left after the first skip bytes.
+func (s *sock) write(t *task, first, second []byte, skip int, until Time) (int, error) {
+	if skip < len(first) {
+		first = first[skip:]
+	} else {
+		first, second = nil, second[skip-len(first):]
+	}
+	all := len(first) + len(second)
+	s.a, s.b, s.wrErr = first, second, nil
+	if s.push() {
+		n := all - len(s.a) - len(s.b)
+		s.a, s.b = nil, nil
+		return n, s.wrErr
+	}
+	s.wr.enter(t, until)
+	var err error
+	for {
+		s.wrErr, s.wrOut = nil, false
+		err = s.rc.Write(s.onWrite)
+		waited := s.wrOut
+		if waited {
+			s.wr.resume()
+		}
+		if err == nil {
+			err = s.wrErr
+			break
+		}
+		if err = s.awake(&s.wr, t, waited, err); err != nil {
+			break
+		}
+	}
+	s.wr.leave()
+	n := all - len(s.a) - len(s.b)
+	s.a, s.b = nil, nil
+	return n, err
+}
+
+// writeReady is to Send as readReady is to Fill.
+func (s *sock) writeReady(uintptr) bool {
+	t := s.wr.task
+	if s.wrOut {
+		s.wr.resume()
+		s.wrOut = false
+		if s.closed {
+			s.wrErr = ErrClosed
+			return true
+		}
+		if t.takeInterrupt() {
+			s.wrErr = ErrInterrupted
+			return true
+		}
+	}
+	if s.push() {
+		return true
+	}
+	var now Time
+	if s.wr.until != Never {
+		now = s.l.Now()
+	}
+	switch {
+	case t.takeInterrupt():
+		s.wrErr = ErrInterrupted
+	case s.wr.until <= now:
+		s.wrErr = ErrTimeout
+	default:
+		s.wrOut = true
+		s.wr.wait(now)
+		return false
+	}
+	return true
+}
+
+// push sends of a and b what the kernel takes now. It is done if nothing is left
+// or it failed.
+func (s *sock) push() (done bool) {
+	for len(s.a)+len(s.b) > 0 {
+		n, errno := send(s.fd, s.a, s.b)
+		if errno == syscall.EAGAIN {
+			return false
+		}
+		if errno != 0 {
+			s.note(errno)
+			s.wrErr = errno
+			return true
+		}
+		s.took(n)
+		if n < len(s.a) {
+			s.a = s.a[n:]
+			continue
+		}
+		s.b = s.b[n-len(s.a):]
+		s.a = nil
+	}
+	return true
+}
+
+func (s *sock) took(n int) {
+	s.sent += uint64(n)
+	s.l.spent += n
+}
+
+func (s *sock) Check() error {
+	s.l.task()
+	if s.closed {
+		return ErrClosed
+	}
+	var one [1]byte
+	n, errno := recv(s.fd, one[:], syscall.MSG_PEEK)
+	switch {
+	case n > 0:
+		return ErrInput
+	case errno == syscall.EAGAIN:
+		return nil
+	}
+	return s.ended(errno)
+}
+
+func (s *sock) CloseWrite() error {
+	s.l.task()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := syscall.Shutdown(int(s.fd), syscall.SHUT_WR); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (s *sock) Close() {
+	s.l.task()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.c.Close()
+}
+
+func (s *sock) Abort() {
+	s.l.task()
+	if s.closed {
+		return
+	}
+	if s.tcp {
+		// Closing with a linger time of 0 sends RST (socket(7), RFC 9293 §3.10.4).
+		_ = syscall.SetsockoptLinger(int(s.fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+	}
+	s.Close()
+}
+
+// tcpInfo is the part of struct tcp_info that we read (linux/tcp.h). The kernel
+// fills as much as it knows.
+type tcpInfo struct {
+	state        uint8
+	_            [99]byte
+	totalRetrans uint32 // at 100
+	_            [16]byte
+	bytesAcked   uint64 // at 120, since Linux 4.1
+	_            [16]byte
+	notSentBytes uint32 // at 144, since Linux 4.6
+	_            uint32
+}
+
+// tcpClose is TCP_CLOSE of linux/tcp_states.h.
+const tcpClose = 7
+
+// Delivery reads TCP_INFO. tcpi_bytes_acked counts sequence numbers, so the SYN
+// of a connection that we opened counts as one byte (that of one that we
+// accepted does not), and our FIN as another once it is acknowledged.
+func (s *sock) Delivery() (Delivery, bool) {
+	s.l.task()
+	if s.closed || !s.tcp {
+		return Delivery{}, false
+	}
+	var i tcpInfo
+	size := uint32(unsafe.Sizeof(i))
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, s.fd, syscall.IPPROTO_TCP, syscall.TCP_INFO, uintptr(unsafe.Pointer(&i)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 || uintptr(size) < unsafe.Offsetof(i.notSentBytes)+unsafe.Sizeof(i.notSentBytes) {
+		return Delivery{}, false
+	}
+	acked := i.bytesAcked
+	if s.active && acked > 0 {
+		acked--
+	}
+	d := Delivery{
+		Acked:       min(acked, s.sent),
+		Unsent:      uint64(i.notSentBytes),
+		Closed:      i.state == tcpClose,
+		Retransmits: uint64(i.totalRetrans),
+	}
+	if rest := s.sent - d.Acked; rest > d.Unsent {
+		d.Unacked = rest - d.Unsent
+	}
+	return d, true
+}
+
+// recv is recv(2) without waiting.
+func recv(fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags|syscall.MSG_DONTWAIT, 0, 0)
+		if errno == 0 {
+			return int(n), 0
+		}
+		if errno != syscall.EINTR {
+			return 0, errno
+		}
+	}
+}
+
+// send is send(2) or, if both are given, sendmsg(2) without waiting.
+func send(fd uintptr, a, b []byte) (int, syscall.Errno) {
+	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+	if len(a) == 0 {
+		a, b = b, nil
+	}
+	for {
+		var n uintptr
+		var errno syscall.Errno
+		if len(b) == 0 {
+			n, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(len(a)), flags, 0, 0)
+		} else {
+			iov := [2]syscall.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+			iov[0].SetLen(len(a))
+			iov[1].SetLen(len(b))
+			msg := syscall.Msghdr{Iov: &iov[0]}
+			msg.Iovlen = 2
+			n, _, errno = syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), flags)
+			runtime.KeepAlive(&iov)
+		}
+		if errno == 0 {
+			return int(n), 0
+		}
+		if errno != syscall.EINTR {
+			return 0, errno
+		}
+	}
+}
