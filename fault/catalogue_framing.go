@@ -27,7 +27,7 @@ var framing = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9112 §6.3 item 5",
 		Title:    "the upstream's Content-Length is empty",
 		Requires: "Content-Length holds at least one digit. An empty one says neither that there is no body nor how long it is.",
-		Saw:      "a Content-Length without a value stands in the head, up to offset {offset}",
+		Saw:      "a Content-Length without a value stands in the head, at offset {offset}",
 		Causes: []string{
 			"the length comes from a variable or template that is empty",
 			"a filter clears the value where it should remove the field",
@@ -70,6 +70,7 @@ var framing = []Row{
 		Saw:      "the Content-Length at offset {offset} is a list of equal numbers: {line}",
 		Causes: []string{
 			"two layers of the application each set the field, and a proxy or library joined the two lines into one",
+			"the fields of another service's answer were merged with the application's own",
 		},
 		Fix: []string{
 			"let one layer set Content-Length, best the server itself",
@@ -147,13 +148,13 @@ var framing = []Row{
 	},
 	{
 		ID: TEUnknown, Phase: Head, Side: Upstream, Class: ClassBadAnswer, Kind: Failure,
-		Status: 502, Proxy: "http_response_transfer_coding", Retry: RI, Rule: "RFC 9112 §6.1, §7",
+		Status: 502, Proxy: "http_response_transfer_coding", Retry: RI, Rule: "RFC 9112 §6.1, §7.4",
 		Title:    "the upstream's answer uses a transfer coding other than chunked",
 		Requires: "A server uses only transfer codings that the request's TE field allows. Chunked is always allowed; the gateway asks for no other.",
-		Saw:      "the Transfer-Encoding at offset {offset} names {coding}: {line}",
+		Saw:      "the Transfer-Encoding at offset {offset} names a coding other than chunked: {line}",
 		Causes: []string{
 			"an old or hand-written server sends `identity`, which HTTP has dropped",
-			"the application names a compression there (`gzip, chunked`) that belongs into Content-Encoding",
+			"the application names a compression there (`gzip, chunked`) that belongs in Content-Encoding",
 			"a quoted or misspelt `chunked`, perhaps to make two readers disagree",
 		},
 		Fix: []string{
@@ -183,7 +184,7 @@ var framing = []Row{
 		},
 		Related: []ID{TEUnknown, TEDuplicateLine, CLAndTE},
 		Example: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-		Mark:    45,
+		Mark:    36,
 		Nginx:   "502, `upstream sent unknown \"Transfer-Encoding\"` (1.22 accepts)",
 		HAProxy: "502, termination state PH",
 	},
@@ -234,7 +235,7 @@ var framing = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9110 §8.6, RFC 9112 §6.1",
 		Title:    "the upstream's answer announces a body where none can be",
 		Requires: "An answer with 1xx or 204, and a 2xx to CONNECT, has neither Content-Length nor Transfer-Encoding. A reader that believes them waits for a body that does not come.",
-		Saw:      "an answer with status {status} has {field}, at offset {offset}: {line}",
+		Saw:      "at offset {offset} stands a field that announces a body, in an answer that cannot have one: {line}",
 		Causes: []string{
 			"the application sets 204 and then writes a body all the same",
 			"a filter adds Content-Length or Transfer-Encoding to every answer",
@@ -424,6 +425,7 @@ var framing = []Row{
 		Saw:      "the connection ended right behind the last chunk, without the final CR LF; {received} bytes of content had come",
 		Causes: []string{
 			"a hand-written server ends its body with `0\\r\\n` instead of `0\\r\\n\\r\\n`",
+			"the worker was stopped between its last chunk and the end of its answer",
 		},
 		Fix: []string{
 			"write `0\\r\\n\\r\\n` at the end, or let the server make the chunks",
@@ -459,8 +461,8 @@ var framing = []Row{
 		ID: TrailerForbidden, Phase: Body, Side: Upstream, Class: ClassBadAnswer, Kind: Repair,
 		Status: 502, Proxy: "http_protocol_error", Retry: RD, Rule: "RFC 9110 §6.5.1",
 		Title:    "the upstream's answer has a trailer field that may stand in the head only",
-		Requires: "Fields for framing, routing, authentication and the form of the content do not belong into trailers: the message has been handled by then, and a late change could undo what was checked.",
-		Saw:      "the trailer field {field}, at offset {offset} of the body, is not allowed there",
+		Requires: "Fields for framing, routing, authentication and the form of the content do not belong in trailers: the message has been handled by then, and a late change could undo what was checked.",
+		Saw:      "at offset {offset} of the body stands {got}, a trailer field that is not allowed there",
 		Causes: []string{
 			"the application computes a header, such as Content-Length or a cookie, after the body and sends it as a trailer",
 			"somebody probes which trailer fields proxies merge into the head",

@@ -158,7 +158,7 @@ var heading = []Row{
 	},
 	{
 		ID: HTTP09, Phase: Head, Side: Upstream, Class: ClassBadAnswer, Kind: Failure,
-		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §4, §2.3",
+		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §4",
 		Title:    "the upstream's answer has no status line: it begins with something else",
 		Requires: "An answer begins with a status line such as `HTTP/1.1 200 OK`. Answers without one were HTTP/0.9, which is gone: they cannot be told from noise.",
 		Saw:      "where `HTTP/` was due, offset {offset} holds {byte}; the first line is {line}",
@@ -283,7 +283,7 @@ var heading = []Row{
 		ID: StatusLeadingBOM, Phase: Head, Side: Upstream, Class: ClassBadAnswer, Kind: Failure,
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §4",
 		Title:    "the upstream's answer begins with a byte order mark",
-		Requires: "The first byte of an answer is the `H` of `HTTP/`. A byte order mark belongs into no protocol.",
+		Requires: "The first byte of an answer is the `H` of `HTTP/`. A byte order mark has no place there.",
 		Saw:      "the bytes EF BB BF (a UTF-8 byte order mark) stand before the status line",
 		Causes: []string{
 			"a script that prints its own status line was saved as `UTF-8 with BOM`",
@@ -345,7 +345,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §2.3, RFC 9110 §2.5",
 		Title:    "the upstream's status line has a major version other than 1",
 		Requires: "On a connection that speaks HTTP/1.1 an answer has major version 1. HTTP/2 and HTTP/3 have no status line at all.",
-		Saw:      "the status line says {version}: {line}",
+		Saw:      "offset {offset} of the status line holds {byte}, and only major version 1 is spoken here: {line}",
 		Causes: []string{
 			"a program copies the version that it spoke to somebody else into the status line",
 			"a hand-written server announces HTTP/2.0 without speaking it",
@@ -403,7 +403,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §4",
 		Title:    "the upstream's status code does not have three digits",
 		Requires: "A status code is exactly three digits.",
-		Saw:      "the status code does not end after three digits: offset {offset} holds {byte}: {line}",
+		Saw:      "the status code does not have three digits; offset {offset} holds {byte}: {line}",
 		Causes: []string{
 			"an application error number is used as the status code",
 			"the code is put together from a text that was cut or padded",
@@ -441,7 +441,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9110 §15",
 		Title:    "the upstream's status code is outside 100 to 599",
 		Requires: "Status codes run from 100 to 599. Other numbers are invalid, and a client may take them for a 5xx.",
-		Saw:      "the status code is {status}: {line}",
+		Saw:      "the status code at offset {offset} is out of range: {line}",
 		Causes: []string{
 			"a private code, such as 999 against robots or 600 for an internal error, leaks out of the application",
 			"the status was never set and is 0",
@@ -479,7 +479,7 @@ var heading = []Row{
 	},
 	{
 		ID: StatusLineTooLong, Phase: Head, Side: Upstream, Class: ClassBadAnswer, Kind: Failure,
-		Status: 502, Proxy: "http_response_header_section_size", Retry: R0, Rule: "RFC 9112 §2.2, §4",
+		Status: 502, Proxy: "http_response_header_section_size", Retry: R0, Rule: "RFC 9112 §4",
 		Title:    "the upstream's status line does not end within the limit",
 		Requires: "A status line is short: version, code and a phrase of a few words. Each reader sets a limit of its own.",
 		Saw:      "no end of line within {limit}: {line}",
@@ -622,7 +622,7 @@ var heading = []Row{
 		ID: HeaderSpaceBeforeColon, Phase: Head, Side: Upstream, Class: ClassBadAnswer, Kind: Repair,
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9112 §5.1",
 		Title:    "the upstream's answer has white space between a header name and its colon",
-		Requires: "The colon follows the name at once. A proxy removes such space from an answer; in a field that decides where the message ends it is refused here, because parsers differ.",
+		Requires: "The colon follows the name at once. A proxy removes such space from an answer; in a field that decides framing or routing it is refused here, because parsers differ.",
 		Saw:      "white space stands before the colon, at offset {offset}: {line}",
 		Causes: []string{
 			"a hand-written server aligns its fields, or formats them as `Name : value`",
@@ -631,7 +631,7 @@ var heading = []Row{
 		Fix: []string{
 			"write `Name: value`, and trim names before they are set",
 		},
-		Bearing: "the space is removed, except in Content-Length and Transfer-Encoding; --no-repair refuses all",
+		Bearing: "the space is removed, except where the field decides framing or routing; --no-repair refuses all",
 		Related: []ID{HeaderNameBadChar, HeaderNoColon, HeaderFoldFirst},
 		Example: "HTTP/1.1 200 OK\r\nX-A : one\r\nContent-Length: 5\r\n\r\nhello",
 		Mark:    20,
@@ -663,7 +663,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9112 §5",
 		Title:    "the upstream's head has a line without a colon",
 		Requires: "Every line between the status line and the empty line is a field: name, colon, value.",
-		Saw:      "the line that was read up to offset {offset} has no colon: {line}",
+		Saw:      "the line at offset {offset} has no colon: {line}",
 		Causes: []string{
 			"a warning or a debug print got into the head (PHP and Perl scripts under CGI)",
 			"a value with a line break was set, and its second half became a line of its own",
@@ -674,9 +674,9 @@ var heading = []Row{
 			"remove line breaks from values before they are set",
 		},
 		Related: []ID{HeaderNameEmpty, HeaderNameBadChar, StatusLeadingJunk},
-		Example: "HTTP/1.1 200 OK\r\ngarbage\r\nContent-Length: 5\r\n\r\nhello",
-		Mark:    24,
-		Nginx:   "502, `upstream sent invalid header: \"garbage\\x0d...\"`",
+		Example: "HTTP/1.1 200 OK\r\ngarbage line here\r\nContent-Length: 5\r\n\r\nhello",
+		Mark:    17,
+		Nginx:   "502, `upstream sent invalid header: \"garbage\\x20...\"`",
 		HAProxy: "502, termination state PH",
 	},
 	{
@@ -788,7 +788,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9110 §7.6.1",
 		Title:    "the upstream's Connection field names a field that is not the connection's own",
 		Requires: "Connection names fields that end at the next hop. It must not name fields that are meant for the client, and to drop those which frame the body would change where the message ends.",
-		Saw:      "the Connection field at offset {offset} names an option that would strip a field of the message: {line}",
+		Saw:      "the option of Connection at offset {offset} would strip a field of the message: {line}",
 		Causes: []string{
 			"fields of a request or of another answer were copied into this one",
 			"somebody probes which fields proxies strip",
@@ -797,7 +797,7 @@ var heading = []Row{
 			"send only `close`, `keep-alive` or `upgrade` in Connection, and best let the server do it",
 			"never copy Connection, Keep-Alive, TE, Trailer, Transfer-Encoding or Upgrade from one message to another",
 		},
-		Bearing: "the option is ignored; --no-repair refuses the answer",
+		Bearing: "the option is ignored and the field is kept",
 		Related: []ID{HeaderSingletonDuplicate, TEDuplicateLine, SwitchUnasked},
 		Example: "HTTP/1.1 200 OK\r\nConnection: close, Content-Length\r\nContent-Length: 5\r\n\r\nhello",
 		Mark:    36,
@@ -845,7 +845,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9110 §15.2, §8.6",
 		Title:    "the upstream's interim answer (1xx) claims to have a body",
 		Requires: "An interim answer ends with its head. It has neither body nor Content-Length nor Transfer-Encoding.",
-		Saw:      "an interim answer with status {status} has a field that announces a body, at offset {offset}: {line}",
+		Saw:      "an interim answer has a field that announces a body, at offset {offset}: {line}",
 		Causes: []string{
 			"the application uses a 1xx code as if it were a final one",
 			"a filter adds Content-Length to every answer",
@@ -886,7 +886,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9110 §15.2",
 		Title:    "the upstream sent an interim answer (1xx) in HTTP/1.0, which has none",
 		Requires: "HTTP/1.0 knows no 1xx. Its reader takes the first head for the final answer.",
-		Saw:      "an answer in {version} has status {status}: {line}",
+		Saw:      "an answer in HTTP/1.0 has a 1xx status, at offset {offset}: {line}",
 		Causes: []string{
 			"a proxy behind us rewrites the version of answers and leaves the interim ones in",
 			"a hand-written server announces HTTP/1.0 and uses features of HTTP/1.1",
@@ -908,7 +908,7 @@ var heading = []Row{
 		Saw:      "the answer is 101 (Switching Protocols), and the request had no Upgrade field: {line}",
 		Causes: []string{
 			"the application answers 101 by its path, without looking at the request's Upgrade field",
-			"an Upgrade field that the client sent over HTTP/2, or without `Connection: upgrade`, got lost on the way, as it must",
+			"a proxy behind us adds an Upgrade field of its own to requests",
 			"the fields of another answer were copied into this one",
 		},
 		Fix: []string{

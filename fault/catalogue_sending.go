@@ -75,8 +75,8 @@ var sending = []Row{
 			"a body limit in front of the application drops the connection (Tomcat beyond maxSwallowSize)",
 		},
 		Fix: []string{
-			"raise the limit that the early answer speaks of, or",
-			"let the server linger: nginx lingering_close always and a longer lingering_time, Tomcat maxSwallowSize=-1, in your own code read and discard before closing",
+			"raise the limit that the early answer speaks of",
+			"or let the server linger: nginx lingering_close always and a longer lingering_time, Tomcat maxSwallowSize=-1, in your own code read and discard before closing",
 			"let clients send `Expect: 100-continue` with large bodies, so that the refusal comes before the body",
 		},
 		Related: []ID{EarlyResponse, WriteReset, BodyRST},
@@ -126,8 +126,8 @@ var sending = []Row{
 		HAProxy: "passes the 417 on",
 	},
 	{
-		ID: RequestNotReplayable, Phase: Select, Side: Gateway, Class: ClassNoAnswer, Kind: Failure,
-		Status: 502, Proxy: "connection_terminated", Retry: NoRetry, Rule: "RFC 9110 §9.2.2",
+		ID: RequestNotReplayable, Phase: Select, Side: Gateway, Class: ClassNoAnswer, Kind: Notice,
+		Retry: NoRetry, Rule: "RFC 9110 §9.2.2",
 		Title:    "another attempt was allowed, but the request body is gone: it was too large to keep",
 		Requires: "A request can be sent again only as it was. A body that was passed on piece by piece must have been kept whole somewhere.",
 		Saw:      "at most {limit} of a body is kept for another attempt, and this one has {size} or more; the fault of the last attempt stands",
@@ -279,7 +279,8 @@ var sending = []Row{
 		Requires: "A server may announce with 408 that it has waited long enough for a request. It speaks of the idle connection, not of the request that is sent next.",
 		Saw:      "a kept connection to {endpoint}, idle for {idle}, held a 408 that no request had asked for",
 		Causes: []string{
-			"the idle limit of the server or of a balancer was reached, and it says so before it closes (Apache httpd, IIS)",
+			"the idle limit of the server was reached, and it says so before it closes (Apache httpd, IIS)",
+			"a balancer between the gateway and the application does the same (AWS Application Load Balancer)",
 		},
 		Fix: []string{
 			"nothing: a fresh connection was opened",
