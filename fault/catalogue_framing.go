@@ -7,7 +7,7 @@ var framing = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9112 §6.3 item 5",
 		Title:    "the upstream's Content-Length is not a number",
 		Requires: "Content-Length holds decimal digits only: no sign, no point, no unit. A gateway that gets anything else must close the connection, discard the answer and send 502.",
-		Saw:      "offset {offset} of the Content-Length holds {byte}: {line}",
+		Saw:      "offset {offset}, in the Content-Length, holds {byte}: {line}",
 		Causes: []string{
 			"the application sets the field itself, from a number that is printed with a sign, a fraction or a separator",
 			"a variable that should hold the length holds a word, `null` or `undefined`",

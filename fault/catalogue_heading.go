@@ -345,7 +345,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §2.3, RFC 9110 §2.5",
 		Title:    "the upstream's status line has a major version other than 1",
 		Requires: "On a connection that speaks HTTP/1.1 an answer has major version 1. HTTP/2 and HTTP/3 have no status line at all.",
-		Saw:      "offset {offset} of the status line holds {byte}, and only major version 1 is spoken here: {line}",
+		Saw:      "offset {offset}, in the version, holds {byte}, and only major version 1 is spoken here: {line}",
 		Causes: []string{
 			"a program copies the version that it spoke to somebody else into the status line",
 			"a hand-written server announces HTTP/2.0 without speaking it",
@@ -364,7 +364,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §2.3",
 		Title:    "the upstream's status line has a version that is not digit, dot, digit",
 		Requires: "The version is one digit, a dot and one digit: `1.1` or `1.0`.",
-		Saw:      "offset {offset} of the version holds {byte}: {line}",
+		Saw:      "offset {offset}, in the version, holds {byte}: {line}",
 		Causes: []string{
 			"a hand-written server puts its version together from numbers of its own",
 			"a program writes `HTTP/2` into a status line",
@@ -383,7 +383,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9112 §4",
 		Title:    "the upstream's status line has the wrong spaces between its parts",
 		Requires: "One space stands between version and code, and one between code and reason. A recipient may accept other white space.",
-		Saw:      "offset {offset} of the status line holds {byte}, where one space is due: {line}",
+		Saw:      "offset {offset}, in the status line, holds {byte} where exactly one space is due: {line}",
 		Causes: []string{
 			"a hand-written server aligns the parts with tabs or several spaces",
 			"a template has an empty variable between the parts",
@@ -422,7 +422,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9112 §4",
 		Title:    "the upstream's status code has a character that is not a digit",
 		Requires: "A status code is exactly three digits, without a sign.",
-		Saw:      "offset {offset} of the status code holds {byte}: {line}",
+		Saw:      "offset {offset}, in the status code, holds {byte}: {line}",
 		Causes: []string{
 			"a variable that should hold the code holds a word, `null` or `undefined`",
 			"a number is printed with a sign",
@@ -461,7 +461,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9112 §4",
 		Title:    "the upstream's reason phrase has a control character in it",
 		Requires: "The text behind the status code holds tabs, spaces and visible characters only. Nobody should read a meaning into it, so it may be dropped.",
-		Saw:      "offset {offset} of the reason phrase holds {byte}: {line}",
+		Saw:      "offset {offset}, in the reason phrase, holds {byte}: {line}",
 		Causes: []string{
 			"the text of an exception, with line breaks, is used as the reason phrase",
 			"text that a user typed is used as the reason phrase, which invites response splitting",
@@ -748,7 +748,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_response_header_section_size", Retry: R0, Rule: "RFC 9110 §5.4",
 		Title:    "the upstream's head has more fields than the limit",
 		Requires: "HTTP sets no limit for the number of fields, so each reader sets its own. This is the gateway's.",
-		Saw:      "the head has more than {limit} fields; the first too many is at offset {offset}: {line}",
+		Saw:      "the head has more than {limit}; the first too many is at offset {offset}: {line}",
 		Causes: []string{
 			"a loop sets the same cookie again and again",
 			"a framework sends one line for each entry of a list (Link, Server-Timing, tags of a cache)",
@@ -787,7 +787,7 @@ var heading = []Row{
 		ID: ConnectionOptionAbuse, Phase: Head, Side: Upstream, Class: ClassBadAnswer, Kind: Repair,
 		Status: 502, Proxy: "http_protocol_error", Retry: RI, Rule: "RFC 9110 §7.6.1",
 		Title:    "the upstream's Connection field names a field that is not the connection's own",
-		Requires: "Connection names fields that end at the next hop. It must not name fields that are meant for the client, and to drop those which frame the body would change where the message ends.",
+		Requires: "Connection names fields that end at the next hop. It must not name fields that are meant for the client, and to drop those which frame the body would change where the message ends. The gateway ignores such an option and keeps the field.",
 		Saw:      "the option of Connection at offset {offset} would strip a field of the message: {line}",
 		Causes: []string{
 			"fields of a request or of another answer were copied into this one",
@@ -797,7 +797,6 @@ var heading = []Row{
 			"send only `close`, `keep-alive` or `upgrade` in Connection, and best let the server do it",
 			"never copy Connection, Keep-Alive, TE, Trailer, Transfer-Encoding or Upgrade from one message to another",
 		},
-		Bearing: "the option is ignored and the field is kept",
 		Related: []ID{HeaderSingletonDuplicate, TEDuplicateLine, SwitchUnasked},
 		Example: "HTTP/1.1 200 OK\r\nConnection: close, Content-Length\r\nContent-Length: 5\r\n\r\nhello",
 		Mark:    36,
@@ -827,7 +826,7 @@ var heading = []Row{
 		Status: 502, Proxy: "http_protocol_error", Retry: R0, Rule: "RFC 9110 §15.2",
 		Title:    "the upstream sent interim answers (1xx) without end",
 		Requires: "A final answer follows the interim ones. HTTP names no number, so each reader sets its own limit.",
-		Saw:      "{count} interim answers came, more than the limit of {limit}, and still no final one",
+		Saw:      "{count} interim answers came and no final one; the limit is {limit}",
 		Causes: []string{
 			"a loop in the application reports progress with 102 (Processing) or 103 (Early Hints) again and again",
 			"a server sends 100 (Continue) for every piece of a body that it reads",
