@@ -1,6 +1,6 @@
 module github.com/gatewhy/gatewhy
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/dunglas/httpsfv v1.1.2 // indirect
