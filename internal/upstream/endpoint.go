@@ -1,0 +1,68 @@
+package upstream
+
+import (
+	"cmp"
+	"crypto/tls"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"github.com/gatewhy/gatewhy/internal/loop"
+)
+
+// sessionsKept bounds the TLS sessions that an upstream can resume: one for each
+// server name, and names are few.
+const sessionsKept = 64
+
+// Endpoint is one target of an upstream with what all loops know of it. Its
+// methods may be called from any loop.
+type Endpoint struct {
+	up     *Upstream
+	target Target
+	index  int
+	fixed  loop.Address // set for IP literals and unix sockets, which need no resolver
+	tls    *tls.Config  // nil for plaintext
+
+	health health
+	habit  habit
+
+	answer  atomic.Pointer[answer] // latest answer of the resolver, good or bad
+	good    atomic.Pointer[answer] // latest good answer
+	asking  atomic.Bool            // a lookup is under way on some loop
+	swapped atomic.Int64           // until this moment the second family goes first
+
+	// NoExpect is set when the endpoint answered 417 to Expect, or never sent
+	// 100: the field is left out from then on.
+	NoExpect atomic.Bool
+	// NeedLength is set when the endpoint answered 411: bodies are sent with
+	// Content-Length, not chunked.
+	NeedLength atomic.Bool
+	// Speaks10 is set when the endpoint answered as HTTP/1.0: no chunked bodies
+	// are sent to it (RFC 9112 §6.1).
+	Speaks10 atomic.Bool
+}
+
+// Name is the target's name, as configured: host:port, https://host:port or
+// unix:PATH.
+func (e *Endpoint) Name() string { return e.target.Name }
+
+// Target says where the endpoint is.
+func (e *Endpoint) Target() Target { return e.target }
+
+func (e *Endpoint) prepare(sessions tls.ClientSessionCache) {
+	t := e.target
+	if t.Path != "" {
+		e.fixed = loop.Address{Path: t.Path}
+	} else if ip, err := netip.ParseAddr(t.Host); err == nil {
+		e.fixed = loop.Address{IP: netip.AddrPortFrom(ip, t.Port)}
+	}
+	if t.Secure {
+		e.tls = &tls.Config{
+			RootCAs:            e.up.o.CA,
+			ServerName:         strings.TrimSuffix(cmp.Or(e.up.o.ServerName, t.Host), "."),
+			MinVersion:         tls.VersionTLS12,
+			NextProtos:         []string{"http/1.1"},
+			ClientSessionCache: sessions,
+		}
+	}
+}

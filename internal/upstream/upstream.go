@@ -1,0 +1,246 @@
+// Package upstream keeps the endpoints behind the gateway: where they are,
+// which one is next, whether it is well, and whether a connection to it may be
+// used again.
+//
+// It decides nothing about HTTP. Package reverse picks an endpoint, takes or
+// dials a connection, sends its request, and reports how it went; ejection, the
+// learned idle limits and the retry budget follow from what it reports.
+//
+// An [Upstream] is shared by all loops and holds verdicts as atomics; a [Local]
+// is the part of one loop and holds its connections, without locks. Start with
+// Local.Pick, Local.Take and Local.Dial.
+package upstream
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/loop"
+)
+
+// The defaults of Options. Each says why, so that readers can disagree with the
+// argument instead of the number.
+const (
+	// DefaultResolve bounds one name resolution. Two servers asked twice get more
+	// than a second each, and a recursive answer from afar takes less than that.
+	DefaultResolve = 5 * time.Second
+
+	// DefaultConnect bounds the connect phase over all addresses. It outlives two
+	// lost SYNs, which cost 1 s + 2 s (RFC 6298 §2.1, §5.5).
+	DefaultConnect = 5 * time.Second
+
+	// DefaultSecure bounds one TLS handshake: two round trips and an RSA signature
+	// on a busy host fit many times, a plaintext server that waits for a request
+	// line is found out before a person gives up.
+	DefaultSecure = 5 * time.Second
+
+	// DefaultIdle is how long an unused connection is kept. It is below the 60 s
+	// of load balancers and Tomcat and the 75 s of nginx. Servers with shorter
+	// limits (Node 5 s, gunicorn 2 s) say so in Keep-Alive or are found out.
+	DefaultIdle = 50 * time.Second
+
+	// DefaultMaxIdle bounds the idle connections of one endpoint on one loop: the
+	// connections of a burst are there for the next one. An idle connection costs
+	// us less than 1 KiB; DefaultIdle clears them away.
+	DefaultMaxIdle = 1024
+)
+
+// Timeouts bound the phases of a dial.
+type Timeouts struct {
+	Resolve time.Duration // 0 means DefaultResolve
+	Connect time.Duration // 0 means DefaultConnect
+	Secure  time.Duration // 0 means DefaultSecure
+}
+
+// Options says who stands behind an upstream and how it is treated.
+type Options struct {
+	// Name is what logs and metrics call the upstream.
+	Name string
+	// Targets are its endpoints: at least one, none twice.
+	Targets []Target
+
+	// CA are the roots that an endpoint's certificate must lead to; nil means
+	// those of the system. There is no switch to verify nothing.
+	CA *x509.CertPool
+	// ServerName is the name asked for (SNI) and verified; "" means the target's
+	// host.
+	ServerName string
+
+	Timeouts Timeouts
+
+	// IdleTimeout is how long an unused connection is kept at most; 0 means
+	// DefaultIdle. What the endpoint announces or shows may make it shorter.
+	IdleTimeout time.Duration
+	// MaxIdle bounds the idle connections of one endpoint on one loop; 0 means
+	// DefaultMaxIdle, below 0 none is kept.
+	MaxIdle int
+
+	Eject  Eject
+	Budget Budget
+
+	// Resolver is the DNS server to ask, an IP address with or without port; ""
+	// means those of /etc/resolv.conf.
+	Resolver string
+	// Own tells the addresses that this gateway listens on, so that it never
+	// sends a request to itself (RFC 9110 §7.3.3). It is asked at each dial,
+	// from any loop, and may be nil.
+	Own func() []netip.AddrPort
+}
+
+// Upstream is a named service: its endpoints and what all loops know of them.
+type Upstream struct {
+	o         Options
+	endpoints []*Endpoint
+	budget    budget
+	dns       resolver
+}
+
+// New checks the options and makes an upstream of them. It opens nothing. The
+// error names each mistake and the way out.
+func New(o Options) (*Upstream, error) {
+	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), DefaultIdle)
+	o.MaxIdle = cmp.Or(o.MaxIdle, DefaultMaxIdle)
+	o.Timeouts.Resolve = cmp.Or(max(o.Timeouts.Resolve, 0), DefaultResolve)
+	o.Timeouts.Connect = cmp.Or(max(o.Timeouts.Connect, 0), DefaultConnect)
+	o.Timeouts.Secure = cmp.Or(max(o.Timeouts.Secure, 0), DefaultSecure)
+	o.Eject = o.Eject.filled()
+	o.Budget = o.Budget.filled()
+	o.Targets = slices.Clone(o.Targets)
+
+	var wrong []error
+	if len(o.Targets) == 0 {
+		wrong = append(wrong, fmt.Errorf("upstream %q has no target: add one, such as localhost:3000", o.Name))
+	}
+	dns, err := newResolver(o.Resolver)
+	if err != nil {
+		wrong = append(wrong, err)
+	}
+	u := &Upstream{o: o, dns: dns}
+	u.budget.init(o.Budget)
+	// One cache for all endpoints: a session belongs to a server name, which
+	// endpoints of one upstream share, and crypto/tls keys it by that name.
+	sessions := tls.NewLRUClientSessionCache(sessionsKept)
+	for i, t := range o.Targets {
+		if slices.ContainsFunc(u.endpoints, func(e *Endpoint) bool { return e.target.same(t) }) {
+			wrong = append(wrong, fmt.Errorf("target %q is given twice: name each target once", t.Name))
+			continue
+		}
+		e := &Endpoint{up: u, target: t, index: i}
+		e.prepare(sessions)
+		u.endpoints = append(u.endpoints, e)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// Name is the upstream's name, as configured.
+func (u *Upstream) Name() string { return u.o.Name }
+
+// Endpoints are the upstream's endpoints, in the order of its targets. The
+// slice must not be changed.
+func (u *Upstream) Endpoints() []*Endpoint { return u.endpoints }
+
+// On makes the part of u that belongs to l. Call it once for each loop; it may
+// be called from anywhere, the Local's methods only from tasks of l.
+func (u *Upstream) On(l loop.Loop) *Local {
+	p := &Local{up: u, loop: l, bench: make([]bench, len(u.endpoints))}
+	p.random.Seed(rand.Uint64(), rand.Uint64())
+	return p
+}
+
+// Local is the part of an upstream that belongs to one loop. Its methods must be
+// called from tasks of that loop; Dial waits, and Take does in one rare case.
+type Local struct {
+	up       *Upstream
+	loop     loop.Loop
+	bench    []bench // by Endpoint.index
+	next     int     // where the round robin stands
+	random   rand.PCG
+	deposits int // requests not yet told to the shared budget
+	idle     int // idle connections of all endpoints
+	sweeper  loop.Task
+	sweeping bool
+	closed   bool
+}
+
+// bench is what one loop has of one endpoint.
+type bench struct {
+	idle     []*Conn // the last one was used last
+	inFlight int     // connections handed out, dials under way included
+	turn     int     // rotates the addresses of a name
+	window   window
+	lookup   *lookup
+	bad      map[loop.Address]loop.Time // addresses that failed, and until when they come last
+}
+
+// Close drains: idle connections are closed, and those in use will be when they
+// come back. Attempts under way may still dial.
+func (p *Local) Close() {
+	p.closed = true
+	for i := range p.bench {
+		b := &p.bench[i]
+		for j, c := range b.idle {
+			c.Stream.Close()
+			b.idle[j] = nil
+		}
+		b.idle = b.idle[:0]
+	}
+	p.idle = 0
+	if p.sweeping {
+		p.sweeper.Wake()
+	}
+}
+
+// EndpointState is what a status page says of one endpoint.
+type EndpointState struct {
+	Name string
+	// Ejected: it gets no requests but probes, unless all are ejected.
+	Ejected bool
+	// Until is when an ejected endpoint gets its next probe; 0 if it is up.
+	Until loop.Time
+	// Why is the fault that ejected it, or the latest that speaks against it;
+	// "" if the latest attempt went well.
+	Why fault.ID
+	// Failures in a row, all loops counted.
+	Failures int
+	// Addresses are those of the latest good answer of the resolver; empty for
+	// a unix socket, and before the first use of a name.
+	Addresses []netip.Addr
+	// IdleLimit is how long the endpoint keeps an idle connection, as far as we
+	// learned; 0 if unknown.
+	IdleLimit time.Duration
+}
+
+// State tells the state of each endpoint. It may be called from anywhere.
+func (u *Upstream) State() []EndpointState {
+	list := make([]EndpointState, 0, len(u.endpoints))
+	for _, e := range u.endpoints {
+		s := EndpointState{
+			Name:      e.target.Name,
+			Until:     loop.Time(e.health.until.Load()),
+			Failures:  int(e.health.row.Load()),
+			IdleLimit: time.Duration(e.habit.limit.Load()),
+		}
+		s.Ejected = s.Until != 0
+		if why := e.health.why.Load(); why != nil && (s.Ejected || s.Failures > 0) {
+			s.Why = *why
+		}
+		if a := e.answer.Load(); a != nil {
+			s.Addresses = slices.Clone(a.addrs)
+		} else if e.fixed.IP.IsValid() {
+			s.Addresses = []netip.Addr{e.fixed.IP.Addr()}
+		}
+		list = append(list, s)
+	}
+	return list
+}
