@@ -35,7 +35,7 @@ func small() *plan {
 		exceptions: map[edge]string{{"trail", "fault"}: "its words"},
 		bans: []ban{
 			{packages: []string{"wire/..."}, imports: []string{"net", "sync", "sync/..."}, reason: "no sockets"},
-			{packages: []string{"lab"}, stdOnly: true, reason: "used by all tests"},
+			{packages: []string{"lab"}, stdOnly: true, save: []string{"example.org/sys/..."}, reason: "used by all tests"},
 			{packages: []string{"http1"}, imports: []string{"net"}, sequential: true, reason: "sequential"},
 		},
 		calls: map[string]string{"time.Sleep": "stops the loop"},
@@ -89,6 +89,7 @@ func TestJudge(t *testing.T) {
 			[]string{"wire/h2/deep imports sync/atomic: no sockets"}},
 		{"lab with another module", []pkg{trail, {path: "lab", imports: []string{"example.org/x"}}},
 			[]string{"lab imports example.org/x: only the standard library and lower floors here: used by all tests"}},
+		{"lab with a module that is as good as standard", []pkg{trail, {path: "lab", imports: []string{"example.org/sys/unix"}}}, nil},
 		{"concurrency", []pkg{trail, {path: "http1", moves: []move{{"go statement", "http1/a.go:3"}}}},
 			[]string{"http1/a.go:3: go statement: sequential"}},
 		{"concurrency elsewhere", []pkg{trail, {path: "loop", moves: []move{{"go statement", "loop/a.go:3"}, {"time.Sleep", "loop/a.go:4"}}}}, nil},
