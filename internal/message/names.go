@@ -21,6 +21,7 @@ const (
 	Expect
 	Forwarded
 	Host
+	HTTP2Settings
 	IdempotencyKey
 	KeepAlive
 	LastModified
@@ -58,7 +59,7 @@ var spelled = [names]string{
 	Accept: "accept", CDNLoop: "cdn-loop", Connection: "connection", ContentEncoding: "content-encoding",
 	ContentLength: "content-length", ContentLocation: "content-location", ContentRange: "content-range",
 	ContentType: "content-type", Date: "date", ETag: "etag", Expect: "expect", Forwarded: "forwarded",
-	Host: "host", IdempotencyKey: "idempotency-key", KeepAlive: "keep-alive", LastModified: "last-modified",
+	Host: "host", HTTP2Settings: "http2-settings", IdempotencyKey: "idempotency-key", KeepAlive: "keep-alive", LastModified: "last-modified",
 	Location: "location", MaxForwards: "max-forwards", Proxy: "proxy", ProxyAuthenticate: "proxy-authenticate",
 	ProxyAuthorization: "proxy-authorization", ProxyConnection: "proxy-connection", ProxyStatus: "proxy-status",
 	Range: "range", RetryAfter: "retry-after", SecWebSocketAccept: "sec-websocket-accept",

@@ -21,14 +21,14 @@ const (
 	StatusCodeNonDigit // a byte that is no digit in the code
 	StatusCodeRange    // outside 100..599
 	ReasonChars        // NUL, CTL or bare CR in the reason phrase
-	StartLineTooLong   // no end of line within Limits.StartLine
+	StartLineTooLong   // no end of line within Limits.StartLine: At is the first byte too many
 
 	// Start line of a request.
 	MethodChar     // not a tchar in the method, or no method
-	RequestSpacing // not exactly one SP between method, target and version
+	RequestSpacing // not exactly one SP between method, target and version, or fewer than three parts
 	TargetChar     // a byte that no target may hold
 	TargetForm     // a target of no form that its method allows (RFC 9112 §3.2)
-	TargetTooLong  // the start line is over its limit because of the target
+	TargetTooLong  // the start line is over its limit because of the target: At is the first byte too many
 
 	// Field lines.
 	BareLF           // LF without CR
@@ -42,7 +42,7 @@ const (
 	NoColon          // a line without colon
 	NameChar         // not a tchar in a name
 	FieldTooLong     // one field line over its limit: At is its start
-	SectionTooLarge  // the head is over its limit
+	SectionTooLarge  // the head is over its limit: At is the first byte too many
 	TooManyFields    // At is the first field too many
 
 	// What fields say. At is the value's first byte unless said otherwise.
@@ -80,3 +80,71 @@ const (
 
 	flaws
 )
+
+var flawNames = [flaws]string{
+	NoFlaw:              "NoFlaw",
+	NotHTTP:             "NotHTTP",
+	LeadingBlank:        "LeadingBlank",
+	LeadingBOM:          "LeadingBOM",
+	LeadingJunk:         "LeadingJunk",
+	VersionName:         "VersionName",
+	VersionMalformed:    "VersionMalformed",
+	VersionUnsupported:  "VersionUnsupported",
+	StatusSpacing:       "StatusSpacing",
+	StatusCodeLength:    "StatusCodeLength",
+	StatusCodeNonDigit:  "StatusCodeNonDigit",
+	StatusCodeRange:     "StatusCodeRange",
+	ReasonChars:         "ReasonChars",
+	StartLineTooLong:    "StartLineTooLong",
+	MethodChar:          "MethodChar",
+	RequestSpacing:      "RequestSpacing",
+	TargetChar:          "TargetChar",
+	TargetForm:          "TargetForm",
+	TargetTooLong:       "TargetTooLong",
+	BareLF:              "BareLF",
+	BareCR:              "BareCR",
+	NUL:                 "NUL",
+	Control:             "Control",
+	ObsFold:             "ObsFold",
+	FoldFirst:           "FoldFirst",
+	SpaceBeforeColon:    "SpaceBeforeColon",
+	NameEmpty:           "NameEmpty",
+	NoColon:             "NoColon",
+	NameChar:            "NameChar",
+	FieldTooLong:        "FieldTooLong",
+	SectionTooLarge:     "SectionTooLarge",
+	TooManyFields:       "TooManyFields",
+	SingletonDuplicate:  "SingletonDuplicate",
+	ConnectionAbuse:     "ConnectionAbuse",
+	HostMissing:         "HostMissing",
+	HostDuplicate:       "HostDuplicate",
+	HostInvalid:         "HostInvalid",
+	ExpectUnknown:       "ExpectUnknown",
+	LengthInvalid:       "LengthInvalid",
+	LengthEmpty:         "LengthEmpty",
+	LengthOverflow:      "LengthOverflow",
+	LengthListSame:      "LengthListSame",
+	LengthDuplicateSame: "LengthDuplicateSame",
+	LengthConflict:      "LengthConflict",
+	LengthAndCoding:     "LengthAndCoding",
+	CodingUnknown:       "CodingUnknown",
+	CodingNotFinal:      "CodingNotFinal",
+	CodingDuplicate:     "CodingDuplicate",
+	CodingOn10:          "CodingOn10",
+	FramingForbidden:    "FramingForbidden",
+	ChunkSizeInvalid:    "ChunkSizeInvalid",
+	ChunkSizeOverflow:   "ChunkSizeOverflow",
+	ChunkLineBareLF:     "ChunkLineBareLF",
+	ChunkLineCR:         "ChunkLineCR",
+	ChunkLineTooLong:    "ChunkLineTooLong",
+	ChunkDataOverrun:    "ChunkDataOverrun",
+	ChunkExtInvalid:     "ChunkExtInvalid",
+	TrailerMalformed:    "TrailerMalformed",
+	TrailerForbidden:    "TrailerForbidden",
+	TrailerTooLarge:     "TrailerTooLarge",
+	LastChunkCut:        "LastChunkCut",
+}
+
+// String is the constant's name, for tests and traces; users read the words of
+// package fault.
+func (f Flaw) String() string { return flawNames[f] }

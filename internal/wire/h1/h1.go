@@ -7,11 +7,12 @@
 // but the growth of message.Head.Fields.
 //
 // Reading a head is [Parser], what its fields mean for framing is [FrameRequest]
-// and [FrameResponse], reading a body is [Decoder], writing is append.go. Bytes
-// may arrive in any pieces: the verdict is the same.
+// and [FrameResponse], reading a body is [Decoder], writing is append.go, and
+// [Sniff] names what is not HTTP at all. Bytes may arrive in any pieces: the
+// verdict is the same.
 package h1
 
-import "github.com/gatewhy/gatewhy/internal/message"
+import "cmp"
 
 // Error is a broken rule: the zero value means none. It is a value, so that
 // the good path allocates nothing.
@@ -39,20 +40,20 @@ type Allow uint32
 
 // What can be allowed.
 const (
-	AllowLeadingBlank    Allow = 1 << iota // at most two empty lines before the start line (RFC 9112 §2.2)
-	AllowBareLF                            // a head line may end in LF alone (RFC 9112 §2.2)
-	AllowObsFold                           // unfold (RFC 9112 §5.2)
-	AllowSpaceBeforeColon                  // strip, unless the name decides framing (RFC 9112 §5.1)
-	AllowControls                          // CTL other than NUL, CR, LF in a value becomes SP (RFC 9110 §5.5)
-	AllowStatusSpacing                     // more than one SP, HT, or a leading SP in a status line (RFC 9112 §4)
-	AllowReason                            // a reason phrase with forbidden bytes is dropped (RFC 9112 §4)
-	AllowSameLength                        // equal Content-Length values collapse (RFC 9110 §8.6)
-	AllowSameCoding                        // a second identical "Transfer-Encoding: chunked" line collapses
-	AllowCodingOn10                        // Transfer-Encoding in an HTTP/1.0 answer: decode, then close (RFC 9112 §6.1)
-	AllowForbidden                         // framing fields where no body can be are stripped (RFC 9110 §8.6)
-	AllowDuplicate                         // of differing Content-Type, ETag, Date... the first counts (RFC 9110 §5.3)
-	AllowLastChunk                         // "0 CRLF" then the end of the stream completes the message
-	AllowTrailer                           // forbidden trailer fields are dropped (RFC 9110 §6.5.1)
+	AllowLeadingBlank     Allow = 1 << iota // at most two empty lines before the start line (RFC 9112 §2.2)
+	AllowBareLF                             // a head line may end in LF alone (RFC 9112 §2.2)
+	AllowObsFold                            // unfold (RFC 9112 §5.2)
+	AllowSpaceBeforeColon                   // strip, unless the name decides framing (RFC 9112 §5.1)
+	AllowControls                           // CTL other than NUL, CR, LF in a value becomes SP (RFC 9110 §5.5)
+	AllowStatusSpacing                      // more than one SP, HT, or a leading SP in a status line (RFC 9112 §4)
+	AllowReason                             // a reason phrase with forbidden bytes is dropped (RFC 9112 §4)
+	AllowSameLength                         // equal Content-Length values collapse (RFC 9110 §8.6)
+	AllowSameCoding                         // a second identical "Transfer-Encoding: chunked" line collapses
+	AllowCodingOn10                         // Transfer-Encoding in an HTTP/1.0 answer: decode, then close (RFC 9112 §6.1)
+	AllowForbidden                          // framing fields where no body can be are stripped (RFC 9110 §8.6)
+	AllowDuplicate                          // of differing Content-Type, ETag, Date... the first counts (RFC 9110 §5.3)
+	AllowLastChunk                          // "0 CRLF" then the end of the stream completes the message
+	AllowTrailer                            // forbidden trailer fields are dropped (RFC 9110 §6.5.1)
 )
 
 // AllowResponse is what a careful gateway repairs in an answer.
@@ -65,41 +66,73 @@ const AllowResponse = AllowLeadingBlank | AllowBareLF | AllowObsFold | AllowSpac
 const AllowRequest = AllowLeadingBlank | AllowTrailer
 
 // Limits bound what is read, in bytes unless said otherwise. A zero field means
-// its default.
+// its default: that of DefaultRequest or DefaultResponse.
 type Limits struct {
-	StartLine int // DefaultStartLine
-	Field     int // one field line, name to value: DefaultField
-	Head      int // start line and all fields: DefaultHead
-	Fields    int // number of field lines: DefaultFields
-	ChunkLine int // chunk size and extensions: DefaultChunkLine
-	Trailer   int // trailer section: DefaultTrailer
+	StartLine int // the start line with its line end
+	Field     int // one field line, its continuations and line end
+	Head      int // empty lines, start line, all fields and the empty line; at most 1 GiB
+	Fields    int // number of field lines, of a head or of a trailer section
+	ChunkLine int // chunk size and extensions with their CRLF
+	Trailer   int // trailer section with its empty line
 }
 
-// Parser reads one head. Init it for each message; it keeps no bytes.
-//
-// Its use: call Parse with all bytes of the head so far, again with more until
-// n > 0 or the error is set. The bytes may move between calls.
-//
-//	func (p *Parser) Init(k Kind, l *Limits, a Allow)
-//	func (p *Parser) Parse(b []byte, h *message.Head) (n int, err Error)
-//	func (p *Parser) Repairs() []Error   // what was repaired, at most 8; also of Frame*
-//	func (p *Parser) Begun() bool        // false while only empty lines were seen
-//
-// n is the length of the head with its empty line. On n > 0 h.Raw is b[:n].
-// Method, Target, Fields are set (for an origin-form target also Path; for
-// absolute-form Authority and Path; Host is judged by FrameRequest).
+// Bodies are read alike on both sides.
+const (
+	// DefaultChunkLine leaves room for a size and for the signatures that some
+	// object stores put into extensions (about 90 bytes), and for nobody's padding.
+	DefaultChunkLine = 4 << 10
+	// DefaultTrailer fits into one read buffer together with what precedes it.
+	// Trailers carry digests, signatures, timings and gRPC statuses.
+	DefaultTrailer = 16 << 10
+)
+
+// DefaultResponse is generous: an application's own head is no attack, and a
+// gateway that drops good answers is a bad one. Each limit lies above what is
+// seen in the wild and below what only a loop in the application can produce.
+var DefaultResponse = Limits{
+	StartLine: 16 << 10,  // a stack trace in the reason phrase is long, but not that long
+	Field:     128 << 10, // one Set-Cookie or Content-Security-Policy of 64 KiB passes with room to spare
+	Head:      256 << 10, // above the 128 KiB that large CDNs accept
+	Fields:    1000,      // Set-Cookie and Link come by the hundred
+	ChunkLine: DefaultChunkLine,
+	Trailer:   DefaultTrailer,
+}
+
+// DefaultRequest is tighter: the sender is a stranger. It is a little wider
+// than the usual 8 KiB a line and 32 KiB in all, so that whoever moves here
+// loses no request, and small enough that many slow clients cost little.
+var DefaultRequest = Limits{
+	StartLine: 16 << 10, // URLs beyond 8 KiB exist, and most servers behind us refuse 16
+	Field:     32 << 10, // single sign-on puts tokens of 16 KiB into one field
+	Head:      64 << 10,
+	Fields:    200, // browsers send 30, chains of proxies add 20
+	ChunkLine: DefaultChunkLine,
+	Trailer:   DefaultTrailer,
+}
+
+// or fills the zero fields of l from d.
+func (l Limits) or(d *Limits) Limits {
+	return Limits{
+		StartLine: cmp.Or(l.StartLine, d.StartLine),
+		Field:     cmp.Or(l.Field, d.Field),
+		Head:      cmp.Or(l.Head, d.Head),
+		Fields:    cmp.Or(l.Fields, d.Fields),
+		ChunkLine: cmp.Or(l.ChunkLine, d.ChunkLine),
+		Trailer:   cmp.Or(l.Trailer, d.Trailer),
+	}
+}
 
 // Framing is what a head says about its message and connection.
 type Framing struct {
 	Body   BodyKind
-	Length int64 // of a Sized body; for a HEAD or 304 answer what it declares, -1 if nothing
+	Length int64 // of a Sized body; for a HEAD or 304 answer what it declares, -1 if nothing; else 0
 	// Close: the connection ends after this message (RFC 9112 §9.3).
 	Close bool
 	// Upgrade: the head has both Upgrade and "Connection: upgrade".
 	Upgrade bool
-	// Trailers: the request says "TE: trailers".
+	// Trailers: the request says "TE: trailers" (RFC 9110 §10.1.4).
 	Trailers bool
-	// Expect: the request says "Expect: 100-continue".
+	// Expect: the request says "Expect: 100-continue" (RFC 9110 §10.1.1).
 	Expect bool
 	// Events: the answer's Content-Type is text/event-stream.
 	Events bool
@@ -117,29 +150,3 @@ const (
 	Chunked
 	ToClose // until the connection ends (answers only)
 )
-
-// The functions below are in frame.go, decode.go and append.go:
-//
-//	func FrameRequest(p *Parser, h *message.Head) (Framing, Error)
-//	func FrameResponse(p *Parser, h *message.Head, head bool) (Framing, Error)
-//
-// They judge framing and Host, set Authority and Path, and mark with
-// message.Drop every field that must not be forwarded.
-//
-//	type Decoder struct{ ... }
-//	func (d *Decoder) Init(f Framing, l *Limits, a Allow)
-//	func (d *Decoder) Next(in []byte) (data []byte, n int, err Error)
-//	func (d *Decoder) Done() bool
-//	func (d *Decoder) Finish() (complete bool, err Error)  // the stream ended here
-//	func (d *Decoder) Offset() int64
-//	func (d *Decoder) Received() int64 // payload bytes so far
-//	func (d *Decoder) Trailer() *message.Head // valid until the input moves; nil if none
-//
-//	func AppendRequestLine(dst, method, target []byte) []byte
-//	func AppendStatusLine(dst []byte, status int, reason []byte) []byte
-//	func AppendFields(dst []byte, h *message.Head) []byte
-//	func AppendField(dst []byte, name, value string) []byte
-//	func AppendChunk(dst []byte, n int) []byte
-//
-//	func Sniff(b []byte) (protocol string)
-var _ message.Head
