@@ -74,7 +74,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.6.6",
 		Requires: "The version in a request line is one that the server speaks; here HTTP/1.0 or HTTP/1.1.",
 		Title:    "the client's request line names an HTTP version that this port does not speak",
-		Saw:      "the request line says {version}",
+		Saw:      "the request line breaks the rule at byte {offset}: {flaw}",
 		Causes: []string{
 			"a tool that writes HTTP/2.0 into a request line: HTTP/2 has no request line",
 			"an HTTP/0.9 client, which sends no version at all",
@@ -199,7 +199,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.5.15",
 		Requires: "A target fits into the line that the server is willing to read.",
 		Title:    "the client's request target is longer than this gateway reads",
-		Saw:      "the request line is longer than the limit of {limit}",
+		Saw:      "at byte {offset} of the request's head: {flaw}",
 		Causes: []string{
 			"a form that is sent by GET, with its fields in the query",
 			"a redirect loop that adds to the query each time round",
@@ -221,7 +221,7 @@ var client = []Row{
 		Rule:     "RFC 6585 §5",
 		Requires: "Header lines stay within the sizes and the number that the server is willing to read.",
 		Title:    "the client's request has more header than this gateway reads",
-		Saw:      "the request's head is over the limit of {limit}",
+		Saw:      "at byte {offset} of the request's head: {flaw}",
 		Causes: []string{
 			"cookies that pile up under one domain",
 			"a session or an access token kept in a header",
@@ -265,7 +265,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §8",
 		Requires: "A request's head ends with an empty line; if the connection ends before it, there is no request.",
 		Title:    "the client hung up in the middle of its request's head",
-		Saw:      "the client closed the connection after {offset} bytes of a head that was not complete",
+		Saw:      "the client closed the connection after {received} bytes of a head that was not complete",
 		Causes: []string{
 			"the user left, or the client was stopped while it sent",
 			"a port check that sends a few bytes and leaves",
@@ -329,7 +329,7 @@ var client = []Row{
 		Rule:     "RFC 9110 §15.5.14",
 		Requires: "A request's body stays within the size that the server is willing to take.",
 		Title:    "the client's request body is larger than this gateway takes",
-		Saw:      "the request's body is over the limit of {limit}",
+		Saw:      "a body of {size} bytes or more is over the limit of {limit} bytes",
 		Causes: []string{
 			"an upload larger than anybody planned for",
 			"a limit here that is smaller than the application's own",
@@ -366,7 +366,7 @@ var client = []Row{
 		Requires: "CONNECT asks a forward proxy for a tunnel to any host. A gateway speaks for its own upstreams and opens no such tunnel; " +
 			"a server answers 501 to a method that it does not have (RFC 9110 §15.6.2).",
 		Title: "the client asks for a tunnel (CONNECT), but this is a gateway and no forward proxy",
-		Saw:   "the request's method is {value}",
+		Saw:   "the request line asks for a tunnel with CONNECT",
 		Causes: []string{
 			"the gateway's address was entered as HTTPS_PROXY or in a browser's proxy settings",
 			"somebody looks for an open proxy",
@@ -386,7 +386,7 @@ var client = []Row{
 		Rule:     "RFC 9112 §9.5",
 		Requires: "Either side may close at any time. Nobody is left to answer, so 499 (a convention of nginx's) stands in the log only.",
 		Title:    "the client hung up before its answer was complete",
-		Saw:      "the client closed or reset its connection {after} after its request began",
+		Saw:      "the client closed or reset its connection while its answer was due",
 		Causes: []string{
 			"the user left the page, reloaded it or cancelled",
 			"a timeout of the client, or of a proxy in front of the gateway, shorter than the answer takes",

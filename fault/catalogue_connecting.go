@@ -175,7 +175,7 @@ var connecting = []Row{
 		Status: 502, Proxy: "connection_terminated", Retry: RC, Rule: "RFC 9112 §9.5",
 		Title:    "something accepted the connection for the upstream and closed it before it got the request",
 		Requires: "A server that accepts a connection waits for a request for a while.",
-		Saw:      "{address} ({endpoint}) closed the new connection before a byte of the request was sent",
+		Saw:      "the new connection was closed before a byte of the request was sent",
 		Causes: []string{
 			"a proxy in the middle accepts for an application that is down: docker-proxy, kube-proxy, a TCP balancer",
 			"the application refuses by address: tcpwrappers, an access list, a connection limit",
@@ -195,7 +195,7 @@ var connecting = []Row{
 		Status: 502, Proxy: "connection_terminated", Retry: RC, Rule: "RFC 9112 §9.5",
 		Title:    "something accepted the connection for the upstream and reset it before it got the request",
 		Requires: "A server that accepts a connection waits for a request for a while; a reset says that the connection is of no use.",
-		Saw:      "{address} ({endpoint}) reset the new connection before a byte of the request was sent",
+		Saw:      "the new connection was reset before a byte of the request was sent",
 		Causes: []string{
 			"docker-proxy, or another proxy in the middle, found no application behind it",
 			"the application is at its limit of connections and resets the rest",

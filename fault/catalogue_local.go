@@ -7,7 +7,7 @@ var local = []Row{
 		Status: 503, Proxy: "proxy_internal_response", Retry: RL, Rule: "RFC 9110 §15.6.4",
 		Title:    "the gateway has as many connections as it may have, and turned this one away",
 		Requires: "A server that has too much to do says so at once, with 503 and a time to come back, before the work that it has begun suffers.",
-		Saw:      "{got} connections are open and the limit is {limit}",
+		Saw:      "{count} connections are open and the limit is {limit}",
 		Causes: []string{
 			"the application has become slow, so requests stay longer and connections pile up",
 			"more visitors than usual, or an attack",
@@ -51,7 +51,7 @@ var local = []Row{
 		Title: "the gateway made no further attempt, for its retries were used up",
 		Requires: "Retries are bounded, for one request and as a share of all requests. Without a bound, " +
 			"a sick upstream gets several times its usual traffic just when it can bear the least.",
-		Saw: "no retry after {attempts} attempts: the budget of {budget} is spent",
+		Saw: "no retry after {attempts} attempts: the budget for retries is spent",
 		Causes: []string{
 			"most requests to this upstream fail, so a retry would fail as well",
 			"a budget that is too small for little traffic",
@@ -175,7 +175,7 @@ var local = []Row{
 		Retry: RL, Rule: "write(2)",
 		Title:    "the gateway could not keep a copy of the request body on disk",
 		Requires: "A body that is to be sent again must be kept until the answer comes. When that fails the request goes on, and only the retry is lost.",
-		Saw:      "the body was not kept in {spool}: {errno}; it is passed on without a copy",
+		Saw:      "writing the copy failed; the body is passed on without one",
 		Causes: []string{
 			"the disk or the quota is full",
 			"a temporary file system (/tmp) that is small, or read-only in the container",

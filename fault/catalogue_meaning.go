@@ -52,7 +52,7 @@ var meaning = []Row{
 		Retry: RI, Rule: "RFC 9110 §10.2.3",
 		Title:    "the upstream has too much to do and asks to be left alone for a while",
 		Requires: "A server that is too busy answers 503 or 429 and may say in Retry-After when to come back; those in between honour it.",
-		Saw:      "the application answered {status}, Retry-After {after}",
+		Saw:      "the application answered {status} and asked to be left alone",
 		Causes: []string{
 			"more requests than the application can serve",
 			"a rate limit inside the application that counts all clients as one, since it sees only the gateway's address",
@@ -71,8 +71,8 @@ var meaning = []Row{
 		ID: Misdirected421, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
 		Retry: RU, Rule: "RFC 9110 §15.5.20",
 		Title:    "the upstream says that this request came over the wrong connection",
-		Requires: "A server answers 421 when a connection, by its TLS name or address, is not one for the host of the request. It has not processed the request.",
-		Saw:      "the upstream answered {status}; the request was sent once more over a new connection",
+		Requires: "A server answers 421 when a connection, by its TLS name or address, is not one for the host of the request. It has not processed the request, which may go once more over a new connection.",
+		Saw:      "the upstream answered {status} to the request on this connection",
 		Causes: []string{
 			"the TLS name of the connection differs from the Host of the request, and the server insists that they agree",
 			"the site has moved to another server",
@@ -90,8 +90,8 @@ var meaning = []Row{
 		ID: TooEarly425, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
 		Retry: RU, Rule: "RFC 8470 §5.2",
 		Title:    "the upstream does not want to act on a request that may have been replayed",
-		Requires: "A server answers 425 to a request that came, or may have come, as TLS early data. It has not processed the request; it is sent again when the handshake is complete.",
-		Saw:      "the upstream answered {status}; the request was sent once more",
+		Requires: "A server answers 425 to a request that came, or may have come, as TLS early data. It has not processed the request, which may go once more, unless the client itself marked it as early data.",
+		Saw:      "the upstream answered {status} to a request that it took for early data",
 		Causes: []string{
 			"a proxy in front of the gateway took the request as early data and marked it with Early-Data: 1",
 			"the application refuses a method as early data that changes something",
@@ -108,8 +108,8 @@ var meaning = []Row{
 		ID: VersionNotSupported505, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
 		Retry: RU, Rule: "RFC 9110 §15.6.6",
 		Title:    "the upstream does not want to be spoken to in HTTP/1.1",
-		Requires: "A server answers 505 to a version that it does not speak. It has not processed the request; a lower version may do.",
-		Saw:      "the upstream answered {status} to HTTP/1.1; the request was sent once more as HTTP/1.0",
+		Requires: "A server answers 505 to a version that it does not speak. It has not processed the request, which may go once more as HTTP/1.0.",
+		Saw:      "the upstream answered {status} to a request in HTTP/1.1",
 		Causes: []string{
 			"a very old or very small server: a device, a printer, a camera",
 			"an application that answers 505 for reasons of its own",
@@ -126,8 +126,8 @@ var meaning = []Row{
 		ID: LengthRequired411, Phase: Head, Side: Upstream, Class: ClassRepaired, Kind: Notice,
 		Retry: RU, Rule: "RFC 9110 §15.5.12",
 		Title:    "the upstream wants to know the length of the request body beforehand",
-		Requires: "A server may refuse a chunked request with 411. It has not processed the request; the same body with a Content-Length will do.",
-		Saw:      "the upstream answered {status} to a chunked request; it was sent once more with a Content-Length",
+		Requires: "A server may refuse a chunked request with 411. It has not processed the request, which may go once more with a Content-Length.",
+		Saw:      "the upstream answered {status} to a chunked request",
 		Causes: []string{
 			"an application server without chunked requests: older WSGI servers, some object stores",
 			"a client that sends its uploads chunked, which most do not",

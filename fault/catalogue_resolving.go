@@ -151,7 +151,7 @@ var resolving = []Row{
 		Status: 502, Proxy: "connection_refused", Retry: RC, Rule: "RFC 1035 §3.2.1",
 		Title:    "the upstream has moved: the address that failed is no longer in DNS",
 		Requires: "An address may be used until its time to live has passed; when it changes earlier, its users notice only by failing.",
-		Saw:      "{address} failed ({errno}), and DNS no longer names it for {host}",
+		Saw:      "{address} failed ({errno}), and DNS now says {want} for {host}",
 		Causes: []string{
 			"a container or virtual machine was made anew and got another address",
 			"a failover changed the record before its time to live had passed",

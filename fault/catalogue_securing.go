@@ -50,7 +50,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_protocol_error", Retry: RC, Rule: "RFC 8446 §6.1",
 		Title:    "the upstream hung up in the middle of the TLS handshake",
 		Requires: "A server that refuses a handshake says why with an alert before it closes.",
-		Saw:      "{address} ({endpoint}) closed the connection during the handshake, without an alert",
+		Saw:      "{address} ({endpoint}) closed the connection {after} into the handshake, without an alert",
 		Causes: []string{
 			"a TCP balancer in front of an application that is down",
 			"the server knows no site of the name that was sent (SNI) and just closes",
@@ -71,7 +71,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_protocol_error", Retry: RC, Rule: "RFC 9293 §3.10.7",
 		Title:    "the upstream reset the connection in the middle of the TLS handshake",
 		Requires: "A server that refuses a handshake says why with an alert; a reset says nothing.",
-		Saw:      "{address} ({endpoint}) reset the connection during the handshake",
+		Saw:      "{address} ({endpoint}) reset the connection {after} into the handshake",
 		Causes: []string{
 			"a firewall or filter that reads the server name (SNI) and does not like it",
 			"a proxy in the middle without an application behind it",
@@ -92,7 +92,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 8446 §6.2",
 		Title:    "the upstream found nothing in the gateway's TLS offer that it accepts",
 		Requires: "Client and server share at least one cipher suite, one key exchange group and one signature algorithm.",
-		Saw:      "{address} ({endpoint}) refused the handshake with alert {alert}",
+		Saw:      "the upstream refused the handshake with alert {alert} ({value})",
 		Causes: []string{
 			"an old server that offers only ciphers that are no longer safe",
 			"a server with TLS 1.2 that demands a client certificate",
@@ -113,7 +113,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 8446 §6.2",
 		Title:    "the upstream and the gateway have no TLS version in common",
 		Requires: "Both sides share a TLS version; the gateway offers 1.2 and 1.3, since the older ones are not safe (RFC 8996).",
-		Saw:      "{address} ({endpoint}) refused the handshake with alert {alert}",
+		Saw:      "the upstream refused the handshake with alert {alert} ({value})",
 		Causes: []string{
 			"an old server with TLS 1.0 or 1.1 only",
 			"a server set to a version that its own library does not have",
@@ -132,7 +132,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 6066 §3",
 		Title:    "the upstream has no site of the name that the gateway asked for in the TLS handshake",
 		Requires: "The name in the handshake (SNI) is one that the server has a certificate for.",
-		Saw:      "{address} ({endpoint}) does not know the name {names} (alert {alert})",
+		Saw:      "the upstream does not know the name that was sent: alert {alert} ({value})",
 		Causes: []string{
 			"the upstream is written with an internal name or an address, and the server knows its public name only",
 			"the site was removed from the server, or not yet added",
@@ -152,7 +152,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 8446 §4.4.2.4",
 		Title:    "the upstream demands a client certificate, and the gateway has none",
 		Requires: "A server that asks for a client certificate may refuse those who send none.",
-		Saw:      "{address} ({endpoint}) demands a client certificate (alert {alert})",
+		Saw:      "the upstream demands a client certificate: alert {alert} ({value})",
 		Causes: []string{
 			"the server is set up for mutual TLS: ssl_verify_client in nginx, SSLVerifyClient in Apache, clientAuth in Tomcat",
 			"the port is meant for another caller, such as a content delivery network with a certificate of its own",
@@ -172,7 +172,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 8446 §6.2",
 		Title:    "the upstream does not trust the authority behind a certificate that it was shown",
 		Requires: "The certificates that a side presents lead to an authority that the other side trusts.",
-		Saw:      "{address} ({endpoint}) refused the handshake with alert {alert}",
+		Saw:      "the upstream refused the handshake with alert {alert} ({value})",
 		Causes: []string{
 			"the server demands a client certificate of its own authority, and a device on the way shows another",
 			"a proxy in the middle opens the TLS connection and passes on the alert of the one behind it",
@@ -192,7 +192,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 7301 §3.2",
 		Title:    "the upstream does not speak HTTP/1.1 over TLS on this port",
 		Requires: "Both sides share a protocol in the handshake's offer (ALPN); the gateway offers http/1.1.",
-		Saw:      "{address} ({endpoint}) refused the offered protocols (alert {alert})",
+		Saw:      "the upstream refused the protocols on offer: alert {alert} ({value})",
 		Causes: []string{
 			"a gRPC or HTTP/2-only server",
 			"a port that speaks another protocol over TLS, such as MQTT, AMQP or DNS",
@@ -211,14 +211,14 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_alert_received", Retry: R0, Rule: "RFC 8446 §6",
 		Title:    "the upstream ended the TLS connection with an alert",
 		Requires: "A side that cannot go on says why with an alert, and both sides then close.",
-		Saw:      "{address} ({endpoint}) sent alert {alert}",
+		Saw:      "the upstream sent alert {alert} ({value})",
 		Causes: []string{
 			"a mistake in the server's TLS configuration, or a fault inside it (alert 80, internal error)",
 			"a device on the way that takes part in the handshake",
 		},
 		Fix: []string{
 			"look in the server's log at this time: the one who sends an alert knows why",
-			"see the handshake in full: `openssl s_client -connect HOST:PORT -servername NAME -trace </dev/null`",
+			"see the handshake in full: `openssl s_client -connect HOST:PORT -servername NAME -msg </dev/null`",
 		},
 		Related: []ID{TLSAlertHandshakeFailure, TLSHandshakeInvalid},
 		Example: "\x15\x03\x03\x00\x02\x02\x50", Mark: 6,
@@ -230,7 +230,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_protocol_error", Retry: R0, Rule: "RFC 8446 §4",
 		Title:    "the upstream's part of the TLS handshake breaks the rules of TLS",
 		Requires: "Handshake messages come in their order, are well-formed, and choose from what was offered.",
-		Saw:      "the handshake with {address} ({endpoint}) failed: {value}",
+		Saw:      "the handshake with {address} ({endpoint}) failed: {got}",
 		Causes: []string{
 			"a TLS library that is old, unusual or broken on the server's side",
 			"a device on the way that changes the handshake",
@@ -290,7 +290,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_certificate_error", Retry: R0, Rule: "RFC 9525 §6",
 		Title:    "the upstream's certificate is for another name",
 		Requires: "The certificate names the host that the gateway set out to reach, among its subject alternative names.",
-		Saw:      "{endpoint} should prove to be {want}; its certificate is for {names}",
+		Saw:      "the certificate of {endpoint} is for {names}, and not for {host}",
 		Causes: []string{
 			"the upstream is written as an address, or by an internal name that the certificate does not hold",
 			"the server answered with the certificate of its default site",
@@ -392,7 +392,7 @@ var securing = []Row{
 		Status: 502, Proxy: "tls_protocol_error", Retry: RI, Rule: "RFC 8446 §5.2",
 		Title:    "a TLS record from the upstream was changed on its way",
 		Requires: "Each record carries proof that nobody has changed it; one that fails the proof ends the connection.",
-		Saw:      "a record from {address} ({endpoint}) does not pass its check: {value}",
+		Saw:      "a record from the upstream did not pass its check: {got}",
 		Causes: []string{
 			"a device on the way that rewrites packets",
 			"faulty memory, a faulty network card or its driver (checksum offload)",
@@ -412,7 +412,7 @@ var securing = []Row{
 		Status: 502, Proxy: "http_response_incomplete", Retry: RD, Rule: "RFC 9112 §9.8",
 		Title:    "the upstream's TLS connection ended without a goodbye, so its answer may have been cut",
 		Requires: "When only the end of the connection marks the end of a body, TLS must end with close_notify: anybody on the way can end TCP.",
-		Saw:      "the connection of {endpoint} ended without close_notify after {received} bytes of a body without a length",
+		Saw:      "the connection ended without close_notify, and only its end marks the end of this body",
 		Causes: []string{
 			"a server that closes the socket without ending TLS",
 			"a worker that was killed while it wrote",

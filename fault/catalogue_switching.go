@@ -29,7 +29,7 @@ var switching = []Row{
 		Status: 502, Proxy: "connection_terminated", Retry: RI, Rule: "RFC 6455 §4.1",
 		Title:    "the upstream hung up instead of answering the WebSocket handshake",
 		Requires: "A server answers a handshake with 101, or with the status of a refusal.",
-		Saw:      "{endpoint} closed the connection after the upgrade request, without an answer",
+		Saw:      "the connection was closed after the upgrade request, without an answer",
 		Causes: []string{
 			"the application crashed in its WebSocket handler",
 			"a server that cannot upgrade and closes on what it does not know",
@@ -70,7 +70,7 @@ var switching = []Row{
 		Status: 502, Proxy: "http_upgrade_failed", Retry: R0, Rule: "RFC 6455 §4.1",
 		Title:    "the upstream chose a WebSocket subprotocol that the client did not offer",
 		Requires: "The server picks one of the subprotocols in the request, or names none.",
-		Saw:      "the answer says subprotocol {got}, and the client offered {want}",
+		Saw:      "the answer names the subprotocol {got}, which was not offered",
 		Causes: []string{
 			"a server that always names its own subprotocol",
 			"a client that offers none, talking to a server that needs one (graphql-ws, mqtt, ocpp1.6)",
@@ -89,7 +89,7 @@ var switching = []Row{
 		Status: 502, Proxy: "http_upgrade_failed", Retry: R0, Rule: "RFC 6455 §9.1",
 		Title:    "the upstream uses a WebSocket extension that the client did not offer",
 		Requires: "The server accepts extensions from the request only; with any other, the two sides read the frames differently.",
-		Saw:      "the answer says extension {got}, and the client offered {want}",
+		Saw:      "the answer names the extension {got}, which was not offered",
 		Causes: []string{
 			"a proxy between the gateway and the application added an offer, or the client's was taken away",
 			"a server that always compresses (permessage-deflate)",
