@@ -1,0 +1,148 @@
+package exchange
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
+)
+
+// conn is one client connection. While it waits for a request it holds neither
+// a buffer nor an exchange.
+type conn struct {
+	client     http1.Client
+	task       loop.Task
+	prev, next *conn
+	address    []byte // of the client, without port
+	trusted    bool
+	added      []byte
+	via        []byte
+}
+
+// Serve runs one client connection to its end. It is the task of the connection.
+func (s *Server) Serve(stream loop.Stream) {
+	c := &conn{task: s.loop.Current()}
+	c.client.Init(stream, &s.o.Limits, &s.o.Times)
+	s.open++
+	defer s.close(c)
+	remote := stream.Remote()
+	if ip := remote.IP.Addr().Unmap(); ip.IsValid() {
+		c.address = ip.AppendTo(nil)
+		c.trusted = ip.IsLoopback()
+	} else {
+		c.address, c.trusted = []byte("unix"), true
+	}
+	c.via = []byte(s.o.Via)
+	c.added = fmt.Appendf(nil, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nVia: 1.1 %s\r\n", c.address, s.o.Scheme, s.o.Via)
+	if m := s.o.MaxConnections; m > 0 && s.open > m {
+		s.shed(c)
+		return
+	}
+	for s.waitRequest(c) {
+		if !s.exchange(c) {
+			return
+		}
+		c.client.In.ReleaseEmpty()
+	}
+}
+
+func (s *Server) close(c *conn) {
+	c.client.In.Release()
+	c.client.Stream.Close()
+	s.open--
+	if s.open == 0 {
+		for _, t := range s.drained {
+			t.Wake()
+		}
+		s.drained = nil
+	}
+}
+
+// waitRequest waits for the first byte of a request, on the ring of idle
+// connections, where Drain finds it.
+func (s *Server) waitRequest(c *conn) bool {
+	if c.client.In.Len() > 0 {
+		return true // pipelined
+	}
+	if s.draining && c.client.Served > 0 {
+		return false
+	}
+	c.prev, c.next = s.idle.prev, &s.idle
+	c.prev.next, c.next.prev = c, c
+	ok := c.client.Wait()
+	c.prev.next, c.next.prev = c.next, c.prev
+	return ok
+}
+
+// exchange runs one exchange; it returns whether the connection can have another.
+func (s *Server) exchange(c *conn) bool {
+	x := s.take(c)
+	again := x.run()
+	s.put(x)
+	return again
+}
+
+// lingerBytes and lingerTime bound how much of an unread request is read after
+// its answer, so that the answer is not lost to a reset. nginx reads for 30 s,
+// 5 s between reads; clients that upload without reading need less.
+const (
+	lingerBytes = 1 << 20
+	lingerTime  = 5 * time.Second
+)
+
+// discardBytes is how much unread body is cheaper to read than a new connection.
+const discardBytes = 64 << 10
+
+func (x *Exchange) run() (again bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			f := fault.New(fault.GatewayInternalError, "value", fmt.Sprint(r)).Because(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+			again = false
+			x.fail(f)
+			x.record()
+		}
+	}()
+	f, quiet := x.parse()
+	if quiet {
+		return false
+	}
+	if f == nil {
+		if f = x.admit(); f == nil {
+			f = x.server.responder.Respond(x)
+		}
+	}
+	if f != nil {
+		x.fail(f)
+	}
+	x.record()
+	return x.settle()
+}
+
+// settle makes the connection ready for the next request, or ends it.
+func (x *Exchange) settle() bool {
+	if x.reply.upgraded || x.reply.broken {
+		return false
+	}
+	if x.reply.close {
+		if !x.Client.BodyDone() || x.Client.In.Len() > 0 {
+			x.Client.Linger(lingerBytes, lingerTime)
+		}
+		return false
+	}
+	return x.Client.Discard(discardBytes)
+}
+
+// shed answers a connection over the limit without reading its request.
+func (s *Server) shed(c *conn) {
+	x := s.take(c)
+	x.begin()
+	x.Request.Head.Reset()
+	x.reply.close = true
+	x.fail(fault.New(fault.OverloadShed, "limit", fmt.Sprint(s.o.MaxConnections), "count", fmt.Sprint(s.open)))
+	x.record()
+	s.put(x)
+	c.client.Linger(lingerBytes, time.Second)
+}

@@ -1,0 +1,107 @@
+package exchange
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/explain"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// statusGone is what the log says of an exchange whose client did not wait for
+// the answer; nobody ever receives it.
+const statusGone = 499
+
+// fail ends an exchange that no attempt could answer: with an explanation where
+// the client can still be told, else so that it sees the cut.
+func (x *Exchange) fail(f *fault.Fault) {
+	t, r := &x.Trail, &x.reply
+	t.Fault = f
+	x.nameIncident()
+	row := f.Row()
+	switch {
+	case r.whole:
+	case f.ID == fault.ClientGone || r.broken:
+		if !r.begun {
+			t.Status = statusGone
+		}
+		t.Cut = t.Cut || r.begun
+		r.broken = true
+		x.Client.Stream.Abort()
+	case r.begun:
+		x.cut()
+	case row.Status == 0 || r.upgraded:
+		r.broken = true
+	default:
+		x.answer(row.Status)
+	}
+}
+
+// nameIncident gives the exchange its incident's name, once.
+func (x *Exchange) nameIncident() {
+	if x.Trail.Incident == [8]byte{} {
+		x.Trail.Incident = incident.NewID()
+	}
+}
+
+// Detailed reports whether this client may see operator detail.
+func (x *Exchange) Detailed() bool {
+	return x.Opts.Detail == All || x.Opts.Detail == Trusted && x.Trail.Trusted
+}
+
+// answer makes the answer that explains the trail's fault.
+func (x *Exchange) answer(status int) {
+	t, r := &x.Trail, &x.reply
+	if status == 0 {
+		status = 502
+	}
+	x.Reject()
+	t.Status = status
+	t.Ended = x.Stamp()
+	a := explain.Answer{Trail: t, Node: x.Opts.Node, Detail: x.Detailed()}
+	format := explain.Negotiate(x.accept())
+	body := explain.Render(nil, &a, format)
+	if !x.Client.BodyDone() && x.Request.Framing.Expect {
+		r.close = true // whether the client will send its body cannot be known
+	}
+	fields := x.ownFields(format)
+	back := http1.Back{Minor: r.minor, Body: h1.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,
+		Status: explain.ProxyStatus(nil, &a)}
+	r.out = http1.AppendOwn(r.out[:0], status, fields, &back)
+	if !r.head {
+		r.out = append(r.out, body...)
+	}
+	r.kind = h1.Sized
+	if f := x.send(r.out, nil); f != nil {
+		r.close = true
+	} else {
+		r.whole = true
+	}
+	r.out = r.out[:0]
+}
+
+func (x *Exchange) accept() []byte {
+	if x.Request.Head.Raw == nil {
+		return nil
+	}
+	return x.Value(message.Accept)
+}
+
+// ownFields are the fields of every answer that the gateway makes itself.
+func (x *Exchange) ownFields(format explain.Format) []byte {
+	t := &x.Trail
+	b := append([]byte("Date: "), time.Unix(0, x.Loop.Wall()).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")...)
+	b = append(append(b, "\r\nContent-Type: "...), format.ContentType()...)
+	b = append(b, "\r\nCache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n"...)
+	if format == explain.HTML {
+		b = append(b, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n"...)
+	}
+	if t.Status == 503 {
+		b = append(strconv.AppendInt(append(b, "Retry-After: "...), int64(retryAfter/time.Second), 10), "\r\n"...)
+	}
+	return append(append(append(b, "X-Request-Id: "...), t.Incident[:]...), "\r\n"...)
+}

@@ -1,0 +1,166 @@
+// Package exchange is the life of one request and its answer at the client's
+// side. Its files are its phases: accept, parse, admit, answer, reply, record.
+// How an answer is found is not its business: a [Responder] does that.
+//
+// It judges faults: the row decides the status, this package makes the answer
+// and keeps the trail. Start with accept.go.
+package exchange
+
+import (
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/accesslog"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/trail"
+)
+
+// Responder finds the answer to an exchange: it calls x.Begin, x.Add, x.Finish,
+// or returns the fault that kept it from doing so. It is one loop's own.
+type Responder interface {
+	Respond(x *Exchange) *fault.Fault
+}
+
+// Detail says who sees operator detail in error answers.
+type Detail uint8
+
+// The details.
+const (
+	Trusted Detail = iota // clients on this machine (loopback)
+	Public                // nobody
+	All                   // everybody
+)
+
+// Defaults, with their reasons.
+const (
+	// DefaultClientHead outlives a slow mobile link that needs several round trips of
+	// several seconds for a large head, and ends a slowloris in the time nginx does.
+	DefaultClientHead = 60 * time.Second
+	// DefaultClientBody is the pause between two reads of an upload that people
+	// on bad links survive; nginx's and HAProxy's users know this figure.
+	DefaultClientBody = 60 * time.Second
+	// DefaultKeepAlive is a little over the 60 s after which load balancers in
+	// front of us drop idle connections: whoever is in front should be first to close.
+	DefaultKeepAlive = 75 * time.Second
+	// DefaultReply bounds one write's wait: a client that takes no byte for a
+	// minute reads no more.
+	DefaultReply = 60 * time.Second
+	// DefaultMaxConnections is what the usual limit of file descriptors of a
+	// service (1 Mi) could never reach and memory (about 10 KiB each) still holds.
+	DefaultMaxConnections = 100_000
+)
+
+// Options are the settings of the client's side, shared by all loops.
+type Options struct {
+	// Node names this gateway in Proxy-Status: the deployment's name, never the product's.
+	Node string
+	// Via is our pseudonym in Via, unique on this machine.
+	Via string
+	// Scheme of the listener: "http" or "https".
+	Scheme string
+	Limits http1.Limits
+	Times  http1.Timeouts
+	// Total bounds an exchange from its first byte to its last; 0 means no limit.
+	Total  time.Duration
+	Detail Detail
+	// MaxConnections bounds the client connections of each loop; 0 means no limit.
+	MaxConnections int
+	Log            *accesslog.Sink // nil for no access log
+	Incidents      *incident.Store
+	// Observe, if set, is called with every finished trail: prove and tests. It
+	// must not keep the trail.
+	Observe func(*trail.Trail)
+}
+
+// Server serves client connections on one loop.
+type Server struct {
+	o         *Options
+	loop      loop.Loop
+	responder Responder
+	log       *accesslog.Local
+	free      []*Exchange
+	idle      conn // ring of connections that wait for a request
+	open      int
+	draining  bool
+	drained   []loop.Task
+}
+
+// NewServer makes the server of one loop. It must be called on that loop.
+func NewServer(l loop.Loop, o *Options, r Responder) *Server {
+	s := &Server{o: o, loop: l, responder: r}
+	if o.Log != nil {
+		s.log = o.Log.Local(l)
+	}
+	s.idle.next, s.idle.prev = &s.idle, &s.idle
+	return s
+}
+
+// Open counts the client connections.
+func (s *Server) Open() int { return s.open }
+
+// Drain ends idle connections at once and the others after their current
+// exchange. It waits for them until the moment comes, then breaks the rest.
+func (s *Server) Drain(until loop.Time) {
+	s.draining = true
+	for c := s.idle.next; c != &s.idle; c = c.next {
+		c.task.Interrupt()
+	}
+	for s.open > 0 {
+		s.drained = append(s.drained, s.loop.Current())
+		if s.loop.Park(until) != nil {
+			return
+		}
+	}
+}
+
+// An Exchange is one request and its answer. It belongs to its connection's
+// task and is used again after it.
+type Exchange struct {
+	Request http1.Request
+	Trail   trail.Trail
+	Client  *http1.Client
+	Loop    loop.Loop
+	// Added are the field lines that every request of this client carries onward.
+	Added []byte
+	// Deadline is the moment that ends the exchange.
+	Deadline loop.Time
+	// Opts are the settings of the client's side.
+	Opts *Options
+
+	server *Server
+	conn   *conn
+	began  loop.Time
+	reply  reply
+	via    []byte
+}
+
+// Stamp is now, as the trail counts.
+func (x *Exchange) Stamp() trail.Stamp { return x.At(x.Loop.Now()) }
+
+// At turns a moment into a stamp of the trail.
+func (x *Exchange) At(t loop.Time) trail.Stamp { return max(1, trail.Stamp(t-x.began)) }
+
+func (s *Server) take(c *conn) *Exchange {
+	var x *Exchange
+	if n := len(s.free); n > 0 {
+		x, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		x = &Exchange{}
+	}
+	x.server, x.conn, x.Client, x.Loop, x.Opts, x.Added, x.via = s, c, &c.client, s.loop, s.o, c.added, c.via
+	return x
+}
+
+// freed bounds the exchanges kept for use again.
+const freed = 1024
+
+func (s *Server) put(x *Exchange) {
+	x.Trail = trail.Trail{}
+	x.reply.reset()
+	x.conn, x.Client = nil, nil
+	if len(s.free) < freed {
+		s.free = append(s.free, x)
+	}
+}

@@ -1,0 +1,45 @@
+package exchange
+
+import (
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/message"
+)
+
+// begin starts the trail.
+func (x *Exchange) begin() {
+	x.began = x.Loop.Now()
+	t := &x.Trail
+	t.Began = x.Loop.Wall()
+	t.Client, t.Trusted = x.conn.address, x.conn.trusted
+	t.Scheme = x.Opts.Scheme
+	x.Deadline = x.began.Add(int64(x.Opts.Total))
+}
+
+// parse reads the request's head. quiet means that no exchange took place.
+func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
+	x.begin()
+	f, quiet = x.Client.ReadHead(&x.Request)
+	if quiet {
+		return nil, true
+	}
+	t, h := &x.Trail, &x.Request.Head
+	t.HeadRead = x.Stamp()
+	if h.Raw != nil {
+		t.Method, t.Authority, t.Path, t.Minor = h.Bytes(h.Method), h.Bytes(h.Authority), h.Bytes(h.Path), h.Minor
+	}
+	x.reply.head = string(t.Method) == "HEAD"
+	x.reply.minor = h.Minor
+	if f != nil {
+		// Where the next request begins cannot be known (RFC 9112 §9.6).
+		x.reply.close = true
+		return f, false
+	}
+	x.reply.close = x.Request.Framing.Close || x.server.draining
+	return nil, false
+}
+
+// Method is the request's method.
+func (x *Exchange) Method() []byte { return x.Request.Head.Bytes(x.Request.Head.Method) }
+
+// Value is the value of a request field, nil if it has none.
+func (x *Exchange) Value(n message.Name) []byte { return x.Request.Head.Value(n) }

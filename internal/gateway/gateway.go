@@ -1,0 +1,200 @@
+// Package gateway puts the parts together: listeners, the client's side, the
+// attempt loop and the upstream, on the loops of an engine. It starts them and
+// drains them; it does nothing for a request.
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/reverse"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// DefaultDrain is how long a stopping gateway waits for its exchanges: longer
+// than most answers take, shorter than the 90 s after which systemd kills.
+const DefaultDrain = 30 * time.Second
+
+// Options are the settings of a whole gateway. Defaults returns good ones; the
+// zero value of a field means what the field's own type says.
+type Options struct {
+	Listen   []loop.Address // at least one
+	Upstream upstream.Options
+	Client   exchange.Options
+	Reverse  reverse.Options
+	// Engine runs it; nil means the portable engine with Loops loops (0: one a core).
+	Engine loop.Engine
+	Loops  int
+}
+
+// Defaults are the settings of a gateway that nobody configured.
+func Defaults() Options {
+	return Options{
+		Client: exchange.Options{
+			Scheme: "http",
+			Times: http1.Timeouts{Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
+				KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply},
+			Limits:         http1.Limits{Limits: h1.DefaultRequest},
+			MaxConnections: exchange.DefaultMaxConnections,
+		},
+		Reverse: reverse.Options{
+			Limits: http1.Limits{Limits: h1.DefaultResponse}, Allow: h1.AllowResponse,
+			Attempts: reverse.DefaultAttempts, Send: reverse.DefaultSend, FirstByte: reverse.DefaultFirstByte,
+			Read: reverse.DefaultRead, Tunnel: reverse.DefaultTunnel, Grace: reverse.DefaultGrace,
+			ReplayMemory: reverse.DefaultReplayMemory, ReplayDisk: reverse.DefaultReplayDisk,
+		},
+	}
+}
+
+// Gateway is a running gateway.
+type Gateway struct {
+	o         Options
+	engine    loop.Engine
+	up        *upstream.Upstream
+	listeners []loop.Listener
+	servers   []*exchange.Server // by loop
+	proxies   []*reverse.Proxy   // by loop
+	own       atomic.Pointer[[]netip.AddrPort]
+	draining  sync.Once
+}
+
+// Start listens and serves. The error names what could not be done; nothing
+// runs then.
+func Start(o Options) (*Gateway, error) {
+	if len(o.Listen) == 0 {
+		return nil, errors.New("no address to listen on: give one, such as :8080")
+	}
+	g := &Gateway{o: o}
+	g.o.Upstream.Own = func() []netip.AddrPort {
+		if p := g.own.Load(); p != nil {
+			return *p
+		}
+		return nil
+	}
+	var err error
+	if g.up, err = upstream.New(g.o.Upstream); err != nil {
+		return nil, err
+	}
+	if g.engine = o.Engine; g.engine == nil {
+		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})
+	}
+	if err := g.listen(); err != nil {
+		for _, ln := range g.listeners {
+			ln.Close()
+		}
+		g.engine.Close()
+		return nil, err
+	}
+	g.name()
+	g.open()
+	for _, ln := range g.listeners {
+		g.engine.Serve(ln, func(l loop.Loop, s loop.Stream) { g.servers[l.Index()].Serve(s) })
+	}
+	return g, nil
+}
+
+func (g *Gateway) listen() error {
+	var own []netip.AddrPort
+	for _, a := range g.o.Listen {
+		ln, err := g.engine.Listen(a)
+		if err != nil {
+			return fmt.Errorf("cannot listen on %s: %w", a, err)
+		}
+		g.listeners = append(g.listeners, ln)
+		if ip := ln.Addr().IP; ip.IsValid() {
+			own = append(own, ip)
+		}
+	}
+	g.own.Store(&own)
+	return nil
+}
+
+// name fills in who we are to others. The pseudonym in Via has the port: two
+// gateways on one machine, one in front of the other, are no loop.
+func (g *Gateway) name() {
+	c := &g.o.Client
+	if c.Node == "" {
+		host, err := os.Hostname()
+		if err != nil || host == "" {
+			host = "gateway"
+		}
+		c.Node = host
+	}
+	if c.Via == "" {
+		c.Via = c.Node
+		if ip := g.listeners[0].Addr().IP; ip.IsValid() {
+			c.Via = fmt.Sprintf("%s:%d", c.Node, ip.Port())
+		}
+	}
+	c.Incidents = cmp.Or(c.Incidents, incident.NewStore(0))
+}
+
+// open makes the parts of each loop, on that loop.
+func (g *Gateway) open() {
+	loops := g.engine.Loops()
+	g.servers = make([]*exchange.Server, len(loops))
+	g.proxies = make([]*reverse.Proxy, len(loops))
+	var made sync.WaitGroup
+	made.Add(len(loops))
+	for i, l := range loops {
+		l.Post(func() {
+			defer made.Done()
+			g.proxies[i] = reverse.New(l, &g.o.Reverse, g.up)
+			g.servers[i] = exchange.NewServer(l, &g.o.Client, g.proxies[i])
+		})
+	}
+	made.Wait()
+}
+
+// Addresses are those that the gateway listens on, in the order of the options.
+func (g *Gateway) Addresses() []loop.Address {
+	var a []loop.Address
+	for _, ln := range g.listeners {
+		a = append(a, ln.Addr())
+	}
+	return a
+}
+
+// Node is the name in Proxy-Status.
+func (g *Gateway) Node() string { return g.o.Client.Node }
+
+// Incidents are the incidents kept.
+func (g *Gateway) Incidents() *incident.Store { return g.o.Client.Incidents }
+
+// Upstream is what stands behind the gateway.
+func (g *Gateway) Upstream() *upstream.Upstream { return g.up }
+
+// Drain stops accepting, lets exchanges end for at most the given time, breaks
+// what is left, and returns when nothing runs any more. Further calls do nothing.
+func (g *Gateway) Drain(most time.Duration) {
+	g.draining.Do(func() {
+		for _, ln := range g.listeners {
+			ln.Close()
+		}
+		var drained sync.WaitGroup
+		drained.Add(len(g.servers))
+		for i, l := range g.engine.Loops() {
+			l.Post(func() {
+				defer drained.Done()
+				g.servers[i].Drain(l.Now().Add(int64(max(most, 1))))
+				g.proxies[i].Close()
+			})
+		}
+		drained.Wait()
+		if g.o.Client.Log != nil {
+			g.o.Client.Log.Close()
+		}
+		g.engine.Close()
+	})
+}

@@ -1,0 +1,276 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// Client is a connection at the client's side: it reads requests, one after the
+// other. It holds no buffer while it waits for the next one.
+type Client struct {
+	Stream loop.Stream
+	In     loop.Buffer
+	// Served counts the requests read so far.
+	Served int
+
+	limits  *Limits
+	times   *Timeouts
+	parser  h1.Parser
+	body    h1.Decoder
+	framing h1.Framing
+	offset  int64 // of the body's framing consumed so far
+	taken   int64 // bytes of the current message consumed, head included
+}
+
+// Init begins a connection.
+func (c *Client) Init(s loop.Stream, l *Limits, t *Timeouts) {
+	*c = Client{Stream: s, limits: l, times: t}
+}
+
+// Request is one request's head and what it means.
+type Request struct {
+	Head             message.Head
+	Framing          h1.Framing
+	Safe, Idempotent bool
+	raw              []byte // the head's bytes: the connection's buffer moves on
+}
+
+// Wait waits for the first byte of the next request. It returns false when the
+// connection ended, was idle for too long or the task was interrupted: there is
+// nobody to answer.
+func (c *Client) Wait() bool {
+	for c.In.Len() == 0 {
+		idle := c.times.KeepAlive
+		if c.Served == 0 {
+			idle = c.times.Head
+		}
+		if err := c.Stream.Fill(&c.In, c.Stream.Loop().Now().Add(int64(idle))); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// ReadHead reads a request's head into q. quiet is true when there is nobody to
+// answer and nothing to tell: the connection ended before a request began.
+func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
+	q.Head.Reset()
+	q.Framing = h1.Framing{}
+	c.parser.Init(h1.Request, &c.limits.Limits, h1.AllowRequest)
+	var until loop.Time
+	for {
+		n, e := c.parser.Parse(c.In.Bytes(), &q.Head)
+		if !e.Ok() {
+			return LiftRequest(e, c.In.Bytes(), 0), false
+		}
+		if n > 0 {
+			q.raw = append(q.raw[:0], c.In.Bytes()[:n]...)
+			q.Head.Raw = q.raw
+			c.In.Consume(n)
+			break
+		}
+		if until == 0 {
+			until = c.Stream.Loop().Now().Add(int64(c.times.Head))
+		}
+		if err := c.fill(until, c.limits.Head); err != nil {
+			return c.headEnded(err, q)
+		}
+	}
+	c.Served++
+	c.taken = int64(len(q.raw))
+	fr, e := h1.FrameRequest(&c.parser, &q.Head)
+	if !e.Ok() {
+		return LiftRequest(e, q.raw, 0), false
+	}
+	method := q.Head.Bytes(q.Head.Method)
+	q.Framing, q.Safe, q.Idempotent = fr, message.Safe(method), message.Idempotent(method)
+	c.framing, c.offset = fr, 0
+	c.body.Init(fr, &c.limits.Limits, h1.AllowRequest)
+	if string(method) == "CONNECT" {
+		return fault.New(fault.RequestMethodUnsupported, "value", quote(method)), false
+	}
+	if m := c.limits.Body; m > 0 && fr.Body == h1.Sized && fr.Length > m {
+		return c.tooLarge(fr.Length), false
+	}
+	return nil, false
+}
+
+func (c *Client) tooLarge(size int64) *fault.Fault {
+	return fault.New(fault.RequestBodyTooLarge, "limit", strconv.FormatInt(c.limits.Body, 10), "size", strconv.FormatInt(size, 10))
+}
+
+// fill reads more, growing the buffer up to most bytes plus one read.
+func (c *Client) fill(until loop.Time, most int) error {
+	err := c.Stream.Fill(&c.In, until)
+	if err == loop.ErrFull {
+		if c.In.Len() > most {
+			return err
+		}
+		c.In.Grow(2 * c.In.Len())
+		err = c.Stream.Fill(&c.In, until)
+	}
+	return err
+}
+
+func (c *Client) headEnded(err error, q *Request) (*fault.Fault, bool) {
+	got := strconv.Itoa(c.In.Len())
+	switch {
+	case !c.parser.Begun():
+		return nil, true
+	case err == loop.ErrTimeout:
+		return fault.New(fault.RequestHeadTimeout, "limit", c.times.Head.String(), "received", got), false
+	case err == io.EOF:
+		if e := c.parser.End(c.In.Bytes()); !e.Ok() {
+			return LiftRequest(e, c.In.Bytes(), 0), false
+		}
+		f := fault.New(fault.RequestHeadIncomplete, "received", got)
+		f.Saw = excerpt(c.In.Bytes(), 0, int64(c.In.Len()))
+		return f, false
+	case err == loop.ErrInterrupted || err == loop.ErrClosed:
+		return nil, true
+	}
+	return gone(err), false
+}
+
+func gone(err error) *fault.Fault {
+	return fault.New(fault.ClientGone, "errno", err.Error()).Because(err)
+}
+
+// Whole reports whether the rest of the body is already in the buffer, and if it is one
+// piece returns it without consuming anything.
+func (c *Client) Whole() (piece []byte, whole bool) {
+	switch c.framing.Body {
+	case h1.NoBody:
+		return nil, true
+	case h1.Sized:
+		if left := c.framing.Length - c.body.Received(); int64(c.In.Len()) >= left {
+			return c.In.Bytes()[:left], true
+		}
+	}
+	return nil, false
+}
+
+// Piece returns the next piece of the body, valid until the next call. done
+// comes with the last piece or after it. It waits when wait is true and nothing is there,
+// else it may return nothing.
+func (c *Client) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
+	for {
+		if c.body.Done() {
+			return nil, true, nil
+		}
+		if c.In.Len() > 0 {
+			data, n, e := c.body.Next(c.In.Bytes())
+			if !e.Ok() {
+				return nil, false, LiftRequest(e, c.In.Bytes(), c.offset)
+			}
+			c.In.Consume(n)
+			c.offset += int64(n)
+			c.taken += int64(n)
+			if m := c.limits.Body; m > 0 && c.body.Received() > m {
+				return nil, false, c.tooLarge(c.body.Received())
+			}
+			if len(data) > 0 || c.body.Done() {
+				return data, c.body.Done(), nil
+			}
+			if n > 0 && c.In.Len() > 0 {
+				continue
+			}
+		}
+		if !wait {
+			return nil, false, nil
+		}
+		until := c.Stream.Loop().Now().Add(int64(c.times.Body))
+		if err := c.fill(until, c.limits.Trailer+loop.BufferSize); err != nil {
+			return nil, false, c.bodyEnded(err)
+		}
+	}
+}
+
+func (c *Client) bodyEnded(err error) *fault.Fault {
+	got := strconv.FormatInt(c.body.Received(), 10)
+	want := "the last chunk"
+	if c.framing.Body == h1.Sized {
+		want = strconv.FormatInt(c.framing.Length, 10)
+	}
+	switch {
+	case err == loop.ErrTimeout:
+		return fault.New(fault.RequestBodyTimeout, "limit", c.times.Body.String(), "received", got, "want", want)
+	case err == io.EOF:
+		return fault.New(fault.RequestBodyBroken, "flaw", "the connection ended inside the body",
+			"offset", strconv.FormatInt(c.offset, 10), "got", got, "want", want)
+	case err == loop.ErrInterrupted:
+		return Interrupted
+	}
+	return gone(err)
+}
+
+// Interrupted is returned by Piece when its task was interrupted: no fault of
+// anybody, and never to be shown.
+var Interrupted = &fault.Fault{ID: fault.ClientGone}
+
+// Trailer returns the request's trailer fields after the last piece, nil if it has none.
+func (c *Client) Trailer() *message.Head { return c.body.Trailer() }
+
+// BodyDone reports whether the whole body was read.
+func (c *Client) BodyDone() bool { return c.body.Done() }
+
+// Received counts the body's payload bytes read so far.
+func (c *Client) Received() int64 { return c.body.Received() }
+
+// Taken counts the bytes of the current request that were read, head and framing included.
+func (c *Client) Taken() int64 { return c.taken }
+
+// Discard reads and forgets the rest of a request's body so that the connection
+// can serve another request. It gives up, and returns false, when more than
+// most bytes are left or they do not come.
+func (c *Client) Discard(most int64) bool {
+	if c.body.Done() {
+		return true
+	}
+	if c.framing.Body == h1.Sized && c.framing.Length-c.body.Received() > most {
+		return false
+	}
+	for start := c.body.Received(); c.body.Received()-start <= most; {
+		if _, done, f := c.Piece(true); done || f != nil {
+			return f == nil
+		}
+	}
+	return false
+}
+
+// Linger closes the connection so that the client gets the answer although it is
+// still sending: a reset for unread data would destroy it (RFC 9112 §9.6).
+func (c *Client) Linger(most int, wait time.Duration) {
+	if c.Stream.CloseWrite() != nil {
+		c.Stream.Close()
+		return
+	}
+	until := c.Stream.Loop().Now().Add(int64(wait))
+	c.In.Release()
+	for got := 0; got < most; {
+		err := c.Stream.Fill(&c.In, until)
+		if err != nil {
+			break
+		}
+		got += c.In.Len()
+		c.In.Release()
+	}
+	c.Stream.Close()
+}
+
+// Gone reports whether the client's connection is broken: an answer would reach nobody.
+// A client that only closed its sending side is still there.
+func (c *Client) Gone() *fault.Fault {
+	err := c.Stream.Check()
+	if err == nil || err == io.EOF || errors.Is(err, loop.ErrInput) {
+		return nil
+	}
+	return gone(err)
+}

@@ -1,0 +1,144 @@
+package http1
+
+import (
+	"strconv"
+
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// Onward says how a request's head is written to an upstream.
+type Onward struct {
+	// Added are field lines that every request of the client's connection gets:
+	// X-Forwarded-For, X-Forwarded-Proto, Via.
+	Added []byte
+	// Length is the body's length where it is known although the client's
+	// framing does not say; -1 to keep the client's framing.
+	Length int64
+	// Expect keeps "Expect: 100-continue".
+	Expect bool
+	// Speak10 writes HTTP/1.0 (after a 505); a chunked body is then impossible.
+	Speak10 bool
+}
+
+// AppendRequest writes the head of q for the next hop. Hop-by-hop fields are
+// gone, framing is stated once and anew, so that no two parsers can read the
+// request differently (RFC 9112 §6.3, RFC 9110 §7.6).
+func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
+	h := &q.Head
+	dst = append(dst, h.Bytes(h.Method)...)
+	dst = append(dst, ' ')
+	dst = append(dst, h.Bytes(h.Path)...)
+	if o.Speak10 {
+		dst = append(dst, " HTTP/1.0\r\nHost: "...)
+	} else {
+		dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	}
+	authority := h.Bytes(h.Authority)
+	dst = append(dst, authority...)
+	dst = append(dst, "\r\n"...)
+	dst = h1.AppendFields(dst, h)
+	switch {
+	case o.Length >= 0 && q.Framing.Body != h1.NoBody:
+		dst = appendLength(dst, o.Length)
+	case q.Framing.Body == h1.Sized:
+		dst = appendLength(dst, q.Framing.Length)
+	case q.Framing.Body == h1.Chunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if o.Expect {
+		dst = append(dst, "Expect: 100-continue\r\n"...)
+	}
+	switch {
+	case q.Framing.Upgrade:
+		dst = append(dst, "Connection: upgrade\r\nUpgrade: "...)
+		dst = append(dst, h.Value(message.Upgrade)...)
+		dst = append(dst, "\r\n"...)
+	case q.Framing.Trailers:
+		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
+	}
+	dst = append(dst, "X-Forwarded-Host: "...)
+	dst = append(dst, authority...)
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, o.Added...)
+	return append(dst, "\r\n"...)
+}
+
+func appendLength(dst []byte, n int64) []byte {
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, n, 10)
+	return append(dst, "\r\n"...)
+}
+
+// Back says how an answer's head is written to the client.
+type Back struct {
+	Minor   uint8 // the client's HTTP/1.Minor
+	Body    h1.BodyKind
+	Length  int64  // of a Sized body; also told for HEAD and 304 when NoBody and >= 0
+	Close   bool   // the connection ends after this answer
+	Via     []byte // our pseudonym
+	Status  []byte // value of a Proxy-Status field to add; nil for none
+	Upgrade bool   // a 101: Connection and Upgrade are kept
+}
+
+// AppendAnswer writes the head of an upstream's answer for the client.
+func AppendAnswer(dst []byte, h *message.Head, o *Back) []byte {
+	dst = h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
+	dst = h1.AppendFields(dst, h)
+	dst = appendBack(dst, o)
+	if o.Upgrade {
+		dst = append(dst, "Connection: upgrade\r\nUpgrade: "...)
+		dst = append(dst, h.Value(message.Upgrade)...)
+		dst = append(dst, "\r\n"...)
+	}
+	if h.Minor == 0 {
+		dst = append(dst, "Via: 1.0 "...)
+	} else {
+		dst = append(dst, "Via: 1.1 "...)
+	}
+	dst = append(dst, o.Via...)
+	return append(dst, "\r\n\r\n"...)
+}
+
+// appendBack writes what concerns this hop only: framing, persistence, status.
+func appendBack(dst []byte, o *Back) []byte {
+	switch {
+	case o.Body == h1.Sized, o.Body == h1.NoBody && o.Length >= 0:
+		dst = appendLength(dst, o.Length)
+	case o.Body == h1.Chunked:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	switch {
+	case o.Upgrade:
+	case o.Close:
+		dst = append(dst, "Connection: close\r\n"...)
+	case o.Minor == 0:
+		dst = append(dst, "Connection: keep-alive\r\n"...)
+	}
+	if o.Status != nil {
+		dst = append(dst, "Proxy-Status: "...)
+		dst = append(dst, o.Status...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+// AppendOwn writes the head of an answer that the gateway makes itself. fields
+// are whole lines.
+func AppendOwn(dst []byte, status int, fields []byte, o *Back) []byte {
+	dst = h1.AppendStatusLine(dst, status, []byte(message.StatusText(status)))
+	dst = append(dst, fields...)
+	dst = appendBack(dst, o)
+	dst = append(dst, "Via: 1.1 "...)
+	dst = append(dst, o.Via...)
+	return append(dst, "\r\n\r\n"...)
+}
+
+// AppendInterim writes an interim (1xx) head for the client.
+func AppendInterim(dst []byte, h *message.Head, via []byte) []byte {
+	dst = h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
+	dst = h1.AppendFields(dst, h)
+	dst = append(dst, "Via: 1.1 "...)
+	dst = append(dst, via...)
+	return append(dst, "\r\n\r\n"...)
+}

@@ -1,0 +1,172 @@
+package reverse
+
+import (
+	"errors"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// await waits for the final answer's head and passes interim answers on.
+func (c *call) await() *fault.Fault {
+	a := &c.answer
+	for {
+		if a.In.Len() > 0 {
+			ok, f := a.ParseHead()
+			switch {
+			case f != nil:
+				return f
+			case !ok:
+			case a.Head.Status < 200 && a.Head.Status != 101:
+				if f := c.interim(); f != nil {
+					return f
+				}
+				continue
+			default:
+				c.a.HeadRead = c.x.Stamp()
+				return nil
+			}
+		}
+		if f := c.fillHead(); f != nil {
+			return f
+		}
+	}
+}
+
+// fillHead waits for more of a head.
+func (c *call) fillHead() *fault.Fault {
+	x, o := c.x, c.p.o
+	for {
+		now := c.p.loop.Now()
+		limit := loop.Never
+		switch {
+		case c.expecting:
+			limit = now.Add(int64(continueWait))
+			if c.sentAt == 0 {
+				c.sentAt = now
+			}
+			limit = c.sentAt.Add(int64(continueWait))
+		case c.sent || c.sendErr != nil:
+			if c.sentAt == 0 {
+				c.sentAt = now
+			}
+			limit = c.sentAt.Add(int64(o.FirstByte))
+		}
+		limit = min(limit, x.Deadline)
+		err := c.answer.Fill(min(limit, now.Add(int64(glance))))
+		switch {
+		case err == nil:
+			if c.a.FirstByte == 0 {
+				c.a.FirstByte = x.Stamp()
+			}
+			return nil
+		case err == loop.ErrInterrupted:
+			if f := c.handFault(); f != nil {
+				return f
+			}
+			continue
+		case err == loop.ErrTimeout && c.p.loop.Now() < limit:
+			if f := x.Client.Gone(); f != nil {
+				return f
+			}
+			continue
+		case err == loop.ErrTimeout && c.expecting && limit < x.Deadline:
+			c.note(fault.ExpectNo100, -1)
+			if f := c.goOn(); f != nil {
+				return f
+			}
+			continue
+		}
+		if f := c.tlsFault(err); f != nil {
+			return f
+		}
+		return c.answer.HeadEnded(err, c.circumstances(err, limit))
+	}
+}
+
+// tlsFault is what TLS says ended the answer. A missing close_notify is one only
+// where nothing else could tell a cut (RFC 9112 §9.8).
+func (c *call) tlsFault(err error) *fault.Fault {
+	if errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != h1.ToClose {
+		return nil
+	}
+	return upstream.TLSFault(err)
+}
+
+// handFault is what made the sending hand give up, if that must end the attempt.
+func (c *call) handFault() *fault.Fault {
+	if c.hand.done && c.hand.fault != nil && c.hand.fault != http1.Interrupted {
+		return c.hand.fault
+	}
+	return nil
+}
+
+// circumstances gathers what the connection knows when a wait ended badly.
+func (c *call) circumstances(err error, limit loop.Time) *http1.Circumstances {
+	s := &http1.Circumstances{Reused: c.a.Reused, Upgrade: c.x.Request.Framing.Upgrade,
+		SendBroke: c.sendErr != nil, Local: c.sendErr, Limit: c.p.o.FirstByte.String()}
+	if err == loop.ErrTimeout {
+		if limit == c.x.Deadline {
+			s.Total, s.Limit = true, c.x.Opts.Total.String()
+		}
+		if d, ok := c.conn.Stream.Delivery(); ok {
+			s.Unacked = d.Acked <= c.conn.SentBefore
+		}
+		return s
+	}
+	s.Undelivered = c.answer.Received == 0 && upstream.Undelivered(c.conn)
+	return s
+}
+
+// interim deals with one interim answer.
+func (c *call) interim() *fault.Fault {
+	a, x := &c.answer, c.x
+	h := &a.Head
+	if h.Minor == 0 {
+		return c.interimFault(fault.InterimOnH10)
+	}
+	if h.Find(message.ContentLength) >= 0 || h.Find(message.TransferEncoding) >= 0 {
+		return c.interimFault(fault.InterimBad)
+	}
+	if a.Interims >= maxInterims {
+		return c.interimFault(fault.InterimFlood)
+	}
+	if f := a.Frame(false); f != nil {
+		return f
+	}
+	switch {
+	case h.Status != 100:
+		if f := x.Interim(h); f != nil {
+			return f
+		}
+	case c.expecting:
+		if f := c.goOn(); f != nil {
+			return f
+		}
+	default:
+		c.note(fault.InterimUnexpected, -1)
+	}
+	a.Next()
+	return nil
+}
+
+func (c *call) interimFault(id fault.ID) *fault.Fault {
+	return c.answer.Fault(id)
+}
+
+// goOn asks the client for its body, and sends it.
+func (c *call) goOn() *fault.Fault {
+	c.expecting, c.sentAt = false, 0
+	if !c.asked {
+		c.asked = true
+		if f := c.x.Continue(); f != nil {
+			return f
+		}
+	}
+	c.startHand()
+	return nil
+}

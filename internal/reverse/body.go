@@ -1,0 +1,273 @@
+package reverse
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// relay passes the answer on. A small one is held back until it is whole or the
+// grace is over: until then a cut can be rescued, and nobody sees half an answer.
+func (c *call) relay() *fault.Fault {
+	a := &c.answer
+	if !c.sent {
+		c.early()
+	}
+	if a.Framing.Body == h1.Sized || a.Framing.Body == h1.NoBody {
+		return c.relaySized()
+	}
+	return c.relayStream()
+}
+
+// early deals with a final answer to a request that was not sent whole.
+func (c *call) early() {
+	c.note(fault.EarlyResponse, -1)
+	if c.answer.Head.Status >= 300 || c.expecting {
+		// The server does not want the rest; sending it would only provoke a reset.
+		c.stopHand()
+		if !c.x.Client.BodyDone() {
+			c.x.CloseAfter()
+		}
+	}
+}
+
+func (c *call) relaySized() *fault.Fault {
+	a, x := &c.answer, c.x
+	body, whole := a.WholeBody()
+	if !whole && c.holds() && a.Room() {
+		grace := c.p.loop.Now().Add(int64(c.p.o.Grace))
+		for !whole {
+			if over, f := c.fillBody(grace); f != nil {
+				return f
+			} else if over {
+				break
+			}
+			body, whole = a.WholeBody()
+		}
+	}
+	if !whole {
+		x.Begin(&a.Head, &a.Framing)
+		return c.stream()
+	}
+	a.TakeBody(len(body))
+	c.checkPlainToTLS(body)
+	if c.tryElsewhere() {
+		x.Begin(&a.Head, &a.Framing)
+		if f := x.Add(body); f != nil {
+			return f
+		}
+		return c.stash()
+	}
+	x.Begin(&a.Head, &a.Framing)
+	c.keep()
+	return x.FinishWith(body)
+}
+
+// holds reports whether this answer may be held back at all: what is sent piece
+// by piece to be seen piece by piece must not be.
+func (c *call) holds() bool { return c.p.o.Grace > 0 && !c.answer.Framing.Events }
+
+// relayStream passes on an answer whose length nobody declared.
+func (c *call) relayStream() *fault.Fault {
+	a, x := &c.answer, c.x
+	x.Begin(&a.Head, &a.Framing)
+	if !c.holds() {
+		return c.stream()
+	}
+	grace := c.p.loop.Now().Add(int64(c.p.o.Grace))
+	for {
+		if done, f := c.pieces(); f != nil {
+			x.Reject()
+			return f
+		} else if done {
+			return c.finish()
+		}
+		if !a.Room() {
+			return c.stream()
+		}
+		over, f := c.fillBody(grace)
+		if f == errFinished {
+			return c.finish()
+		}
+		if f != nil {
+			x.Reject()
+			return f
+		}
+		if over {
+			return c.stream()
+		}
+	}
+}
+
+// pieces hands what has come to the client's side.
+func (c *call) pieces() (done bool, f *fault.Fault) {
+	for {
+		piece, done, f := c.answer.Piece()
+		if f != nil {
+			return false, f
+		}
+		if len(piece) > 0 {
+			if f := c.x.Add(piece); f != nil {
+				return false, f
+			}
+		}
+		if done || len(piece) == 0 {
+			return done, nil
+		}
+	}
+}
+
+// stream sends on as it comes: the answer has begun, a fault is now a visible cut.
+func (c *call) stream() *fault.Fault {
+	a, x := &c.answer, c.x
+	c.first = append(c.first[:0], a.In.Bytes()[:min(a.In.Len(), evidenceFirst)]...)
+	x.Release()
+	if _, f := c.pieces(); f != nil { // with the head still in place, so that offsets hold
+		x.Flush()
+		return f
+	}
+	a.DropHead()
+	for !a.Done() {
+		if f := x.Flush(); f != nil {
+			return f
+		}
+		a.In.ReleaseEmpty()
+		_, f := c.fillBody(loop.Never)
+		if f == errFinished {
+			break
+		}
+		if f != nil {
+			return f
+		}
+		if _, f := c.pieces(); f != nil {
+			return f
+		}
+	}
+	return c.finish()
+}
+
+// errFinished says that the end of the stream ended the message in order. It
+// never leaves this file.
+var errFinished = &fault.Fault{}
+
+// fillBody waits for more of a body; over means that the moment `hold` came first.
+func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
+	a, x := &c.answer, c.x
+	limit := min(c.p.loop.Now().Add(int64(c.p.o.Read)), x.Deadline)
+	for {
+		now := c.p.loop.Now()
+		err := a.Fill(min(limit, hold, now.Add(int64(glance))))
+		switch {
+		case err == nil:
+			return false, nil
+		case err == loop.ErrInterrupted:
+			if f := c.handFault(); f != nil {
+				return false, f
+			}
+			continue
+		case err == loop.ErrFull:
+			return true, nil
+		case err == loop.ErrTimeout && c.p.loop.Now() < limit:
+			if c.p.loop.Now() >= hold {
+				return true, nil
+			}
+			if f := x.Client.Gone(); f != nil {
+				return false, f
+			}
+			continue
+		}
+		if err != loop.ErrTimeout {
+			if f := c.finishes(err); f != nil {
+				return false, f
+			}
+		}
+		if f := c.tlsFault(err); f != nil {
+			return false, f
+		}
+		s := c.circumstances(err, limit)
+		if !s.Total {
+			s.Limit = c.p.o.Read.String()
+		}
+		return false, a.BodyEnded(err, s)
+	}
+}
+
+// finishes returns errFinished if the end of the stream is the end of the
+// message, nil if it is a cut.
+func (c *call) finishes(err error) *fault.Fault {
+	if err != io.EOF && !(errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != h1.ToClose) {
+		return nil
+	}
+	complete, repaired := c.answer.Finish()
+	if !complete {
+		return nil
+	}
+	switch {
+	case !repaired.Ok():
+		c.note(fault.ChunkLastMissingCRLF, repaired.At)
+	case c.answer.Framing.Body == h1.ToClose:
+		c.note(fault.BodyCloseDelimitedFIN, c.answer.Received)
+	}
+	c.answer.Framing.Close = true
+	return errFinished
+}
+
+// finish completes a streamed answer.
+func (c *call) finish() *fault.Fault {
+	a := &c.answer
+	for _, e := range a.TrailerRepaired() {
+		c.note(fault.TrailerForbidden, e.At)
+	}
+	trailer := a.Trailer()
+	if !c.x.Request.Framing.Trailers {
+		trailer = nil // the client did not say that it reads them (RFC 9110 §6.5.1)
+	}
+	if c.tryElsewhere() {
+		return c.stash()
+	}
+	// The trailer lies in the input: the connection may go, the input must stay.
+	c.keep()
+	return c.x.Finish(trailer)
+}
+
+// keep gives the connection back to its pool, before the answer is sent: a slow
+// client must not keep it from others.
+func (c *call) keep() {
+	a := &c.answer
+	clean := c.checkExtra()
+	if !clean || a.Framing.Close || !c.sent || c.sendErr != nil || c.handRuns() {
+		return // dropped at the attempt's end
+	}
+	conn := c.conn
+	c.conn = nil
+	c.p.pool.Keep(conn, time.Duration(a.Framing.KeepAlive)*time.Second)
+}
+
+// tryElsewhere reports whether this whole answer, an upstream's own 502 or 503,
+// is worth one try elsewhere before the client gets it.
+func (c *call) tryElsewhere() bool {
+	s := c.answer.Head.Status
+	if s != 502 && s != 503 || c.elsewhere || !c.idempotent || !c.untried() || c.x.Begun() || !c.replayable() ||
+		c.x.Trail.N+1 > c.attempts() || c.p.loop.Now() >= c.x.Deadline || !c.p.pool.Withdraw() {
+		return false
+	}
+	c.elsewhere = true
+	return true
+}
+
+// stash keeps the whole answer in case that nobody has a better one.
+func (c *call) stash() *fault.Fault {
+	f := c.answer.Fault(fault.UpstreamGatewayError)
+	if c.x.Trail.UpstreamStatus == 0 {
+		c.x.Trail.UpstreamStatus = c.answer.Head.Status
+	}
+	c.keep()
+	c.x.Stash()
+	c.anew = true
+	return f
+}

@@ -1,0 +1,144 @@
+package reverse
+
+import (
+	"bytes"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// head judges the final answer's head: framing, repairs, and the statuses that
+// promise that another try with one thing changed will do better.
+func (c *call) head() *fault.Fault {
+	a, x := &c.answer, c.x
+	f := a.Frame(string(x.Method()) == "HEAD")
+	for _, e := range a.Repairs() {
+		c.note(http1.Receipt(e), e.At)
+	}
+	if f != nil {
+		return f
+	}
+	status := a.Head.Status
+	if x.Request.Framing.Upgrade && message.EqualFold(x.Value(message.Upgrade), "websocket") {
+		c.note(fault.WSUpgradeRefused, -1)
+	}
+	if id := c.secondChance(status); id != "" {
+		return a.Fault(id)
+	}
+	switch {
+	case status < 500:
+		if status == 429 && a.Head.Find(message.RetryAfter) >= 0 {
+			c.note(fault.UpstreamOverloaded, -1)
+		}
+	case status == 503 && a.Head.Find(message.RetryAfter) >= 0:
+		c.note(fault.UpstreamOverloaded, -1)
+	case status == 502 || status == 503 || status == 504:
+		c.note(fault.UpstreamGatewayError, -1)
+	default:
+		c.note(fault.Upstream5xx, -1)
+	}
+	if bytes.EqualFold(a.Head.Value(message.ContentEncoding), []byte("gzip")) {
+		c.checkGzip()
+	}
+	return nil
+}
+
+// secondChance names the fault whose cure is to send the request once more with
+// one thing changed (rule RU), or "" to pass the answer on.
+func (c *call) secondChance(status int) fault.ID {
+	var id fault.ID
+	var once redo
+	switch status {
+	case 417:
+		if c.onward.Expect {
+			id, once = fault.Expect417, redoExpect
+		}
+	case 421:
+		id, once = fault.Misdirected421, redoMisdirected
+	case 425:
+		id, once = fault.TooEarly425, redoEarly
+	case 505:
+		if !c.onward.Speak10 && (!c.chunked() || c.body.whole) {
+			id, once = fault.VersionNotSupported505, redoVersion
+		}
+	case 411:
+		if c.chunked() {
+			id, once = fault.LengthRequired411, redoLength
+		}
+	}
+	if id == "" || c.redone&once != 0 || !c.replayable() || c.x.Begun() {
+		return ""
+	}
+	c.stopHand()
+	if c.hand.fault != nil {
+		return ""
+	}
+	if once == redoLength && !c.readRest() {
+		return ""
+	}
+	c.redone |= once
+	switch once {
+	case redoExpect:
+		c.end.NoExpect.Store(true)
+	case redoVersion:
+		c.end.Speaks10.Store(true)
+	case redoLength:
+		c.end.NeedLength.Store(true)
+	}
+	c.fresh, c.stay, c.anew = true, c.end, true
+	return id
+}
+
+// checkGzip compares the first bytes of a body with what Content-Encoding says.
+// It passes on as it is: the client decides, the operator is told.
+func (c *call) checkGzip() {
+	a := &c.answer
+	if a.Framing.Body != h1.Sized || a.In.Len() < a.HeadSize()+2 || a.Framing.Length < 2 {
+		return
+	}
+	if b := a.In.Bytes()[a.HeadSize():]; b[0] != 0x1f || b[1] != 0x8b {
+		c.note(fault.ContentCodingMismatch, 0)
+	}
+}
+
+// plainToTLS are sentences of the pages with which well-known servers answer
+// plain HTTP on a TLS port: nginx, Go, Apache httpd.
+var plainToTLS = [][]byte{
+	[]byte("plain HTTP request was sent to HTTPS port"),
+	[]byte("sent an HTTP request to an HTTPS server"),
+	[]byte("speaking plain HTTP to an SSL-enabled server port"),
+}
+
+// checkPlainToTLS recognises such a page.
+func (c *call) checkPlainToTLS(body []byte) {
+	if c.answer.Head.Status != 400 || c.a.Secure {
+		return
+	}
+	for _, s := range plainToTLS {
+		if bytes.Contains(body, s) {
+			c.note(fault.TLSPortSays400, -1)
+			return
+		}
+	}
+}
+
+// checkExtra looks at what came behind a whole message. It belongs to no
+// request, is never passed on, and the connection is of no more use.
+func (c *call) checkExtra() (clean bool) {
+	a := &c.answer
+	extra := a.Extra()
+	if len(extra) == 0 {
+		return true
+	}
+	id := fault.ExtraAfterMessage
+	switch {
+	case bytes.HasPrefix(extra, []byte("HTTP/1.")):
+		id = fault.ResponseSmuggled
+	case a.Framing.Body == h1.NoBody:
+		id = fault.BodyOnBodyless
+	}
+	c.note(id, a.Received-int64(len(extra)))
+	return false
+}

@@ -1,0 +1,165 @@
+package reverse
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/trail"
+)
+
+// again judges whether another attempt is safe and worth it after f. withheld
+// says what spoke against an attempt that the rule allowed.
+func (c *call) again(f *fault.Fault) (yes bool, withheld *fault.Fault) {
+	x, t := c.x, &c.x.Trail
+	if x.Begun() || t.N >= trail.MaxAttempts {
+		return false, nil
+	}
+	rule, free := c.rule(f)
+	if !free {
+		c.spent++
+	}
+	other := c.untried()
+	switch rule {
+	case fault.RC:
+		if !other && !c.a.Reused {
+			return false, nil // the same endpoint was just out of reach
+		}
+	case fault.RI:
+		if !c.idempotent || !other && c.repeats(f) {
+			return false, nil
+		}
+	case fault.R0:
+		if !other || !c.idempotent && !c.nothingSent(f) {
+			return false, nil
+		}
+	default:
+		return false, nil
+	}
+	if free {
+		// A move away from an endpoint that got nothing adds no load anywhere.
+		return c.ready(f)
+	}
+	if c.spent >= c.attempts() {
+		return false, nil
+	}
+	if yes, withheld := c.ready(f); !yes {
+		return false, withheld
+	}
+	if !c.p.pool.Withdraw() {
+		return false, fault.New(fault.RetryBudgetExhausted, "attempts", strconv.Itoa(t.N), "endpoint", c.a.Endpoint)
+	}
+	return true, nil
+}
+
+// ready checks what every further attempt needs: time, and a body to send.
+func (c *call) ready(*fault.Fault) (bool, *fault.Fault) {
+	if !c.replayable() {
+		return false, fault.New(fault.RequestNotReplayable, "limit", strconv.FormatInt(c.p.o.ReplayMemory+c.p.o.ReplayDisk, 10),
+			"received", strconv.FormatInt(c.x.Client.Received(), 10))
+	}
+	if c.p.loop.Now() >= c.x.Deadline {
+		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", strconv.Itoa(c.x.Trail.N))
+	}
+	if f := c.x.Client.Gone(); f != nil {
+		return false, f
+	}
+	return true, nil
+}
+
+// rule is the retry rule of this very fault; free says that the attempt cannot
+// have had an effect and costs the upstream nothing.
+func (c *call) rule(f *fault.Fault) (rule fault.Retry, free bool) {
+	rule = f.Row().Retry
+	undelivered := f.Get("delivered") == "none"
+	switch rule {
+	case fault.RP:
+		c.fresh = true
+		if undelivered {
+			return fault.RC, true
+		}
+		return fault.RI, false
+	case fault.RD, fault.RI:
+		if undelivered {
+			return fault.RC, true
+		}
+		if c.a.Reused {
+			c.fresh = true
+		}
+		return fault.RI, false
+	case fault.RC:
+		if c.nothingSent(f) {
+			return fault.RC, true
+		}
+		return fault.RI, false
+	case fault.RL:
+		if c.end != nil && c.conn == nil && f.ID == fault.LoopSelfAddress {
+			return fault.RC, true
+		}
+	}
+	return rule, false
+}
+
+// nothingSent reports whether no byte of the request was handed to the kernel.
+func (c *call) nothingSent(*fault.Fault) bool { return c.sentBytes == 0 }
+
+// repeats reports whether f would only come again on the same endpoint, or take
+// as long again.
+func (c *call) repeats(f *fault.Fault) bool {
+	switch f.Row().Class {
+	case fault.ClassTooSlow:
+		return !c.a.Reused
+	case fault.ClassBadAnswer:
+		return true
+	}
+	return false
+}
+
+// untried reports whether an endpoint is left that this exchange has not asked.
+func (c *call) untried() bool {
+	for _, e := range c.p.up.Endpoints() {
+		seen := false
+		for _, t := range c.tried[:c.x.Trail.N] {
+			seen = seen || t == e
+		}
+		if !seen {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *call) attempts() int {
+	if n := c.p.o.Attempts; n > 0 {
+		return min(n, trail.MaxAttempts)
+	}
+	return DefaultAttempts
+}
+
+// cause is the first fault that explains anything: a pooled connection that died
+// is everyday life, and hides what a fresh one then showed.
+func (c *call) cause() *fault.Fault {
+	t := &c.x.Trail
+	var first *fault.Fault
+	for i := range t.Tries() {
+		f := t.Attempts[i].Fault
+		if f == nil {
+			continue
+		}
+		if !strings.HasPrefix(string(f.ID), "reuse_") {
+			return f
+		}
+		if first == nil {
+			first = f
+		}
+	}
+	return first
+}
+
+// verdict is the fault to show for a failed exchange.
+func (c *call) verdict(last *fault.Fault) *fault.Fault {
+	if last.Row().Status == 0 || last.ID == fault.TotalTimeout {
+		return last
+	}
+	return c.cause()
+}

@@ -1,0 +1,280 @@
+// Package reverse answers an exchange from the servers behind the gateway. It
+// is the attempt loop: its files are the phases of an attempt (select, send,
+// await, head, body, tunnel) and retry.go, which judges whether another attempt
+// is safe.
+//
+// An attempt ends in a fault or in an answer that has reached the client. The
+// rules of retrying stand in the faults' rows; nothing here knows a status or a
+// word of an explanation.
+package reverse
+
+import (
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// Defaults, with their reasons.
+const (
+	// DefaultAttempts is one try and two more. Each further one helps less than the
+	// load it adds; moves away from endpoints that received nothing do not count.
+	DefaultAttempts = 3
+	// DefaultSend bounds the wait for an upstream that takes no byte of a request.
+	DefaultSend = 30 * time.Second
+	// DefaultFirstByte is how long an application may think: nginx's figure, which
+	// applications are written against.
+	DefaultFirstByte = 60 * time.Second
+	// DefaultRead bounds the silence between two reads of an answer.
+	DefaultRead = 60 * time.Second
+	// DefaultTunnel bounds the silence of an upgraded connection. WebSocket
+	// libraries that ping do so within a minute; others deserve some more.
+	DefaultTunnel = 10 * time.Minute
+	// DefaultGrace is how long a small answer that is not whole is held back. A
+	// crash in the middle of an answer shows within it, a person does not notice it,
+	// and an answer that comes in one packet never waits.
+	DefaultGrace = 40 * time.Millisecond
+	// DefaultReplayMemory keeps forms and API calls for another attempt.
+	DefaultReplayMemory = 64 << 10
+	// DefaultReplayDisk keeps uploads of idempotent requests; above it a temporary
+	// file costs more than the rare retry is worth.
+	DefaultReplayDisk = 16 << 20
+	// continueWait is how long we wait for a 100 before the body is sent anyway
+	// (RFC 9110 §10.1.1: not for an indefinite period). Origins that know Expect answer at once.
+	continueWait = time.Second
+	// maxInterims bounds the interim answers of one request.
+	maxInterims = 32
+	// glance is how often a waiting exchange looks whether its client still lives.
+	glance = time.Second
+)
+
+// Options are the settings of the upstream's side, shared by all loops. Zero
+// durations mean no limit: the callers fill in the defaults.
+type Options struct {
+	Limits    http1.Limits
+	Allow     h1.Allow
+	Attempts  int // per exchange, 1..trail.MaxAttempts; 0 means DefaultAttempts
+	Send      time.Duration
+	FirstByte time.Duration
+	Read      time.Duration
+	Tunnel    time.Duration
+	Grace     time.Duration // 0: nothing is held back
+	// ReplayMemory and ReplayDisk bound the request bytes kept for another attempt,
+	// in memory and then in a temporary file.
+	ReplayMemory, ReplayDisk int64
+	// Spool makes the temporary file; nil means one in the system's folder.
+	Spool func() (Spool, error)
+	// IdempotencyKey lets an Idempotency-Key field make any request idempotent:
+	// only for upstreams that honour it.
+	IdempotencyKey bool
+}
+
+// Proxy is one loop's part.
+type Proxy struct {
+	o    *Options
+	loop loop.Loop
+	pool *upstream.Local
+	up   *upstream.Upstream
+	free []*call
+}
+
+// New makes the part of one loop. It must be called on that loop.
+func New(l loop.Loop, o *Options, u *upstream.Upstream) *Proxy {
+	return &Proxy{o: o, loop: l, pool: u.On(l), up: u}
+}
+
+// Close ends idle upstream connections.
+func (p *Proxy) Close() { p.pool.Close() }
+
+// call is the work for one exchange: its attempts, one after the other.
+type call struct {
+	p      *Proxy
+	x      *exchange.Exchange
+	conn   *upstream.Conn
+	end    *upstream.Endpoint // of the current attempt
+	a      *trail.Attempt
+	answer http1.Answer
+	out    []byte // request head, or chunk framing on its way
+	first  []byte // first bytes of an answer whose head is no longer in the buffer
+	body   body
+	hand   hand
+
+	tried      [trail.MaxAttempts]*upstream.Endpoint
+	onward     http1.Onward
+	idempotent bool
+	fresh      bool               // the next attempt must use a new connection
+	stay       *upstream.Endpoint // and this endpoint, if set
+	anew       bool               // another attempt is decided
+	elsewhere  bool               // an upstream's own 502 or 503 was already tried elsewhere
+	redone     redo
+	spent      int // attempts that may have reached an upstream
+	sentAt     loop.Time
+	sent       bool // request fully handed to the kernel
+	sentBytes  int64
+	sendErr    error
+	expecting  bool // Expect was sent and no 100 has come
+	asked      bool // the client was told to continue
+}
+
+// redo remembers which once-only second chances were used.
+type redo uint8
+
+const (
+	redoExpect redo = 1 << iota
+	redoMisdirected
+	redoEarly
+	redoVersion
+	redoLength
+)
+
+// Respond implements exchange.Responder.
+func (p *Proxy) Respond(x *exchange.Exchange) *fault.Fault {
+	var c *call
+	if n := len(p.free); n > 0 {
+		c, p.free = p.free[n-1], p.free[:n-1]
+	} else {
+		c = &call{}
+	}
+	c.p, c.x = p, x
+	defer c.release()
+	x.Trail.Route = p.up.Name()
+	p.pool.Deposit()
+	c.idempotent = x.Request.Idempotent || p.o.IdempotencyKey && x.Value(message.IdempotencyKey) != nil
+	return c.run()
+}
+
+// release gives everything back, also after a panic.
+func (c *call) release() {
+	c.stopHand()
+	if c.conn != nil {
+		c.p.pool.Drop(c.conn, true)
+	}
+	c.answer.In.Release()
+	c.body.close()
+	p, out, first, kept, answer := c.p, c.out[:0], c.first[:0], c.body.kept[:0], c.answer.Head.Fields[:0]
+	*c = call{out: out, first: first}
+	c.body.kept = kept
+	c.answer.Head.Fields = answer
+	if len(p.free) < 1024 && cap(kept) <= DefaultReplayMemory {
+		p.free = append(p.free, c)
+	}
+}
+
+func (c *call) run() *fault.Fault {
+	t := &c.x.Trail
+	if f := c.takeBody(); f != nil {
+		return f
+	}
+	for {
+		f := c.attempt()
+		c.ended(f)
+		if f == nil {
+			if first := c.cause(); first != nil {
+				t.Fault = first
+			}
+			return nil
+		}
+		if f.Row().Side == fault.Client || f.ID == fault.ClientGone || f.ID == fault.ReplyTimeout {
+			return f
+		}
+		if c.anew {
+			c.anew = false
+			continue
+		}
+		again, withheld := c.again(f)
+		if !again {
+			if c.x.Stashed() {
+				t.Fault = c.cause()
+				return c.x.Unstash()
+			}
+			t.Withheld = withheld
+			return c.verdict(f)
+		}
+	}
+}
+
+// attempt tries once: a nil fault means that the client has the whole answer.
+func (c *call) attempt() *fault.Fault {
+	c.begin()
+	if f := c.connect(); f != nil {
+		return f
+	}
+	c.answer.Start(c.conn.Stream, &c.p.o.Limits, c.p.o.Allow)
+	if f := c.send(); f != nil {
+		return f
+	}
+	if f := c.await(); f != nil {
+		return f
+	}
+	if c.answer.Head.Status == 101 {
+		return c.tunnel()
+	}
+	if f := c.head(); f != nil {
+		return f
+	}
+	return c.relay()
+}
+
+// begin opens the trail's page for the attempt.
+func (c *call) begin() {
+	t := &c.x.Trail
+	c.a = &t.Attempts[t.N]
+	*c.a = trail.Attempt{Upstream: c.p.up.Name(), Began: c.x.Stamp()}
+	t.N++
+	c.sent, c.sentBytes, c.sendErr, c.expecting, c.sentAt = false, 0, nil, false, 0
+	c.answer.In.Release()
+	c.first = c.first[:0]
+}
+
+// ended closes the trail's page: evidence, counts, and the verdict for the endpoint.
+func (c *call) ended(f *fault.Fault) {
+	a := c.a
+	c.stopHand()
+	a.Ended = c.x.Stamp()
+	a.BytesSent, a.BytesReceived, a.Fault = c.sentBytes, c.answer.Received, f
+	a.Status = c.answer.Head.Status
+	if a.Status != 0 {
+		c.x.Trail.UpstreamStatus = a.Status
+	}
+	if f != nil {
+		c.evidence()
+	}
+	if c.conn != nil {
+		c.p.pool.Drop(c.conn, f != nil)
+		c.conn = nil
+	}
+	if c.end != nil {
+		c.p.pool.Report(c.end, f)
+	}
+	c.answer.In.Release()
+}
+
+// Bounds of the evidence that an attempt keeps.
+const (
+	evidenceFirst = 4 << 10
+	evidenceLast  = 1 << 10
+)
+
+// evidence takes the raw bytes of the answer, masked, while they are there.
+func (c *call) evidence() {
+	in := c.answer.In.Bytes()
+	first := c.first
+	if len(first) == 0 {
+		first = in[:min(len(in), evidenceFirst)]
+	}
+	if len(first) > 0 {
+		c.a.First = message.Mask(nil, first)
+	}
+	if len(in) > evidenceFirst || len(c.first) > 0 && len(in) > 0 {
+		c.a.Last = message.Mask(nil, in[max(0, len(in)-evidenceLast):])
+	}
+}
+
+// note keeps a receipt of this attempt.
+func (c *call) note(id fault.ID, at int64) { c.x.Trail.Note(id, at, c.x.Trail.N-1) }

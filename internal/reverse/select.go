@@ -1,0 +1,65 @@
+package reverse
+
+import (
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+)
+
+// connect finds an endpoint and a connection to it: one that is kept, or a new
+// one (phases select, resolve, connect, secure).
+func (c *call) connect() *fault.Fault {
+	p, x, a := c.p, c.x, c.a
+	e := c.stay
+	if c.stay = nil; e == nil {
+		var f *fault.Fault
+		if e, f = p.pool.Pick(c.tried[:x.Trail.N-1]); f != nil {
+			return f
+		}
+	}
+	c.end, c.tried[x.Trail.N-1] = e, e
+	a.Endpoint = e.Name()
+	if !c.fresh {
+		for {
+			conn, note := p.pool.Take(e)
+			if note != "" {
+				c.note(note, -1)
+			}
+			if conn != nil {
+				c.use(conn, true)
+				return nil
+			}
+			if note == "" {
+				break
+			}
+		}
+	}
+	c.fresh = false
+	var tm upstream.Timing
+	conn, f := p.pool.Dial(e, x.Deadline, &tm)
+	a.Address = tm.Address
+	for _, s := range [...]struct {
+		stamp *trail.Stamp
+		at    int64
+	}{{&a.Resolved, int64(tm.Resolved)}, {&a.Connected, int64(tm.Connected)}, {&a.Secured, int64(tm.Secured)}} {
+		if s.at != 0 {
+			*s.stamp = x.Stamp() - trail.Stamp(int64(p.loop.Now())-s.at)
+		}
+	}
+	if f != nil {
+		return f
+	}
+	c.use(conn, false)
+	return nil
+}
+
+func (c *call) use(conn *upstream.Conn, reused bool) {
+	a := c.a
+	c.conn = conn
+	conn.SentBefore = conn.Stream.Sent()
+	a.Address, a.Secure, a.Reused, a.Serial = conn.Address, conn.Secure, reused, conn.Served
+	if reused {
+		now := c.p.loop.Now()
+		a.Age, a.Idle = int64(now-conn.Opened), int64(now-conn.Idled)
+	}
+}

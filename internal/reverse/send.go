@@ -1,0 +1,197 @@
+package reverse
+
+import (
+	"strconv"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// send hands the request to the kernel. A body that is still coming is left to
+// the sending hand, a task of its own, so that an early answer is seen.
+func (c *call) send() *fault.Fault {
+	x, q := c.x, &c.x.Request
+	c.onward.Added = x.Added
+	c.onward.Length = -1
+	c.onward.Speak10 = c.end.Speaks10.Load() && (q.Framing.Body != h1.Chunked || c.body.whole)
+	if c.body.whole && (c.onward.Speak10 || c.end.NeedLength.Load()) {
+		c.onward.Length = int64(c.body.size())
+	}
+	c.onward.Expect = q.Framing.Expect && q.Framing.Body != h1.NoBody && !c.end.NoExpect.Load() && !c.onward.Speak10 && !c.asked
+	c.out = http1.AppendRequest(c.out[:0], q, &c.onward)
+
+	switch {
+	case q.Framing.Body == h1.NoBody:
+		return c.push(c.out, nil, true)
+	case c.onward.Expect && !c.body.whole:
+		c.expecting = true
+		return c.push(c.out, nil, false)
+	case c.body.whole && c.body.spool == nil:
+		if c.chunked() {
+			c.out = appendWhole(c.out, c.body.bytes, c)
+			return c.push(c.out, nil, true)
+		}
+		return c.push(c.out, c.body.bytes, true)
+	}
+	if f := c.push(c.out, nil, false); f != nil {
+		return f
+	}
+	c.startHand()
+	return nil
+}
+
+// chunked reports whether the request's body is framed as chunks.
+func (c *call) chunked() bool {
+	return c.x.Request.Framing.Body == h1.Chunked && c.onward.Length < 0
+}
+
+func appendWhole(dst, body []byte, c *call) []byte {
+	if len(body) > 0 {
+		dst = append(append(h1.AppendChunk(dst, len(body)), body...), "\r\n"...)
+	}
+	dst = append(dst, "0\r\n"...)
+	if t := c.x.Client.Trailer(); t != nil {
+		dst = h1.AppendFields(dst, t)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// push sends. A broken connection is no fault yet: what the upstream said before
+// it broke may be a whole answer, so that await judges.
+func (c *call) push(first, second []byte, last bool) *fault.Fault {
+	until, total := c.p.loop.Now().Add(int64(c.p.o.Send)), false
+	if c.x.Deadline < until {
+		until, total = c.x.Deadline, true
+	}
+	n, err := c.conn.Stream.Send(first, second, until)
+	c.sentBytes += int64(n)
+	switch {
+	case err == nil:
+		if last {
+			c.sentWhole()
+		}
+	case err == loop.ErrTimeout:
+		return c.sendTimedOut(total)
+	case err == loop.ErrInterrupted:
+		return http1.Interrupted
+	default:
+		c.sendErr = err
+		if c.conn.Served == 0 && c.sentBytes == 0 && c.answer.In.Len() == 0 {
+			return fault.New(fault.AcceptThenRST, "delivered", "none", "errno", err.Error()).Because(err)
+		}
+	}
+	return nil
+}
+
+func (c *call) sendTimedOut(total bool) *fault.Fault {
+	id, limit := fault.WriteTimeout, c.p.o.Send.String()
+	if total {
+		id, limit = fault.TotalTimeout, c.x.Opts.Total.String()
+	}
+	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.sentBytes, 10))
+	if d, ok := c.conn.Stream.Delivery(); ok {
+		f.With("count", strconv.FormatUint(d.Unacked+d.Unsent, 10))
+	}
+	return f
+}
+
+func (c *call) sentWhole() {
+	c.sent = true
+	c.sentAt = c.p.loop.Now()
+	c.a.Sent = c.x.At(c.sentAt)
+}
+
+// hand is the sending hand of an attempt whose body is still coming.
+type hand struct {
+	task  loop.Task
+	main  loop.Task
+	fault *fault.Fault // of the client's, or of sending
+	done  bool
+}
+
+func (c *call) startHand() {
+	c.hand = hand{main: c.p.loop.Current()}
+	c.hand.task = c.p.loop.Go(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				c.hand.fault = fault.New(fault.GatewayInternalError, "value", "panic in the sending hand")
+			}
+			c.hand.done = true
+			c.hand.main.Interrupt()
+		}()
+		c.hand.fault = c.pump()
+	})
+}
+
+// handRuns reports whether a body is still being sent.
+func (c *call) handRuns() bool { return c.hand.main != nil && !c.hand.done }
+
+// stopHand ends the sending hand and waits for its end.
+func (c *call) stopHand() {
+	if c.hand.main == nil {
+		return
+	}
+	for !c.hand.done {
+		if c.hand.task != nil {
+			c.hand.task.Interrupt()
+		}
+		// The hand interrupts us when it is done; an interrupt of somebody else's
+		// (a drain) must not make us leave it behind.
+		c.p.loop.Park(loop.Never)
+	}
+	// Its end may have interrupted a wait of ours that was over already.
+	for c.p.loop.Park(1) != loop.ErrTimeout {
+	}
+	if f := c.hand.fault; f == http1.Interrupted {
+		c.hand.fault = nil
+	}
+	c.hand.main = nil
+}
+
+// pump sends what an earlier attempt kept, then what the client sends.
+func (c *call) pump() *fault.Fault {
+	b := &c.body
+	if f := b.replay(c); f != nil || c.sendErr != nil {
+		return f
+	}
+	for !b.whole {
+		piece, done, f := c.x.Client.Piece(true)
+		if f != nil {
+			return f
+		}
+		c.keepPiece(piece)
+		if f := c.sendPiece(piece); f != nil || c.sendErr != nil {
+			return f
+		}
+		if done {
+			b.whole = true
+			c.x.Trail.BodyRead = c.x.Stamp()
+		}
+	}
+	if c.chunked() {
+		c.out = appendWhole(c.out[:0], nil, c)
+		if f := c.push(c.out, nil, false); f != nil || c.sendErr != nil {
+			return f
+		}
+	}
+	c.sentWhole()
+	return nil
+}
+
+func (c *call) sendPiece(piece []byte) *fault.Fault {
+	if len(piece) == 0 {
+		return nil
+	}
+	if !c.chunked() {
+		return c.push(piece, nil, false)
+	}
+	c.out = h1.AppendChunk(c.out[:0], len(piece))
+	if f := c.push(c.out, piece, false); f != nil || c.sendErr != nil {
+		return f
+	}
+	return c.push(crlf, nil, false)
+}
+
+var crlf = []byte("\r\n")
