@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
@@ -151,9 +152,11 @@ func foreign(b []byte) *fault.Fault {
 func Receipt(e h1.Error) fault.ID { return ofAnswer[e.Flaw] }
 
 // prove adds the facts that every flaw has: where, which byte, in which line.
+// Secrets are masked before anything is kept; masking moves no byte.
 func prove(f *fault.Fault, e h1.Error, b []byte, base int64) {
 	i := int(e.At - base)
-	f.Saw = excerpt(b, base, e.At)
+	b = masked(b, i)
+	f.Saw = cutOut(b, base, e.At)
 	f.With("offset", strconv.FormatInt(e.At, 10)).With("byte", quoteByte(b, i)).With("line", quoteLine(b, i))
 	if line := lineAt(b, i); len(line) > 0 {
 		if c := bytes.IndexByte(line, ':'); c > 0 {
@@ -164,11 +167,21 @@ func prove(f *fault.Fault, e h1.Error, b []byte, base int64) {
 	}
 }
 
+// masked copies b up to a little behind i, and masks what is secret in it.
+func masked(b []byte, i int) []byte {
+	return message.Mask(nil, b[:max(0, min(len(b), i+around))])
+}
+
 // around is how many bytes of evidence a fault itself carries to either side of
 // the guilty one; an incident keeps more.
 const around = 256
 
 func excerpt(b []byte, base, mark int64) *fault.Excerpt {
+	return cutOut(masked(b, int(mark-base)), base, mark)
+}
+
+// cutOut takes the neighbourhood of mark out of masked bytes.
+func cutOut(b []byte, base, mark int64) *fault.Excerpt {
 	i := max(0, min(int(mark-base), len(b)))
 	from, to := max(0, i-around), min(len(b), i+around)
 	return &fault.Excerpt{Bytes: bytes.Clone(b[from:to]), Base: base + int64(from), Mark: mark}
