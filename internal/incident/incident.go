@@ -3,7 +3,7 @@
 //
 // A [Store] holds the last ones in memory. A [Record] is a copy that nobody
 // changes; it has a JSON form for the admin socket, from which [UnmarshalRecord]
-// makes a trail again. [Mask] takes secrets out of raw heads and must be called
+// makes a trail again. message.Mask takes secrets out of raw heads and must be called
 // before bytes become evidence. The words are package explain's.
 package incident
 
@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
@@ -106,7 +107,7 @@ func clone(t *trail.Trail) *trail.Trail {
 	c.Authority = bytes.Clone(t.Authority)
 	if t.Path != nil {
 		c.Path = bytes.Clone(t.Path)
-		maskURLs(c.Path)
+		message.MaskURLs(c.Path)
 	}
 	seen := map[*fault.Fault]*fault.Fault{nil: nil}
 	copied := func(f *fault.Fault) *fault.Fault {

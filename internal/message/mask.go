@@ -35,7 +35,7 @@ func Mask(dst, raw []byte) []byte {
 			i++ // an empty line, or the LF of a CRLF
 			continue
 		}
-		maskURLs(b[i:end])
+		MaskURLs(b[i:end])
 		if from, cookies := secretFrom(b[i:end], first); from >= 0 {
 			// Behind a secret name everything is secret up to the end of the field:
 			// a bare CR or a fold does not end it.
@@ -198,8 +198,8 @@ func isToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// maskURLs masks secret query parameters and user information in a line.
-func maskURLs(line []byte) {
+// MaskURLs masks secret query parameters and user information in a line.
+func MaskURLs(line []byte) {
 	for i := 0; i < len(line); i++ {
 		switch line[i] {
 		case '?', '&', ';':
