@@ -49,7 +49,7 @@ func (s *conn) Delivery() (Delivery, bool) { return Delivery{}, false }
 func (s *conn) Fill(b *Buffer, until Time) error {
 	l := s.l
 	t := l.task()
-	l.turn(t)
+	l.turn(t, until)
 	if s.closed {
 		return ErrClosed
 	}
@@ -58,17 +58,12 @@ func (s *conn) Fill(b *Buffer, until Time) error {
 	}
 	s.rd.enter(t, until)
 	defer s.rd.leave()
-	s.look()
+	s.look(until == Try)
 	for len(s.stash) == 0 {
 		if s.ended != nil {
 			return s.ended
 		}
-		if t.takeInterrupt() {
-			return ErrInterrupted
-		}
-		if now := l.Now(); until <= now {
-			return ErrTimeout
-		} else if err := s.wait(t, now); err != nil {
+		if err := s.wait(t); err != nil {
 			return err
 		}
 	}
@@ -82,10 +77,12 @@ func (s *conn) Fill(b *Buffer, until Time) error {
 }
 
 // wait reads into stash. nil means to look again.
-func (s *conn) wait(t *task, now Time) error {
+func (s *conn) wait(t *task) error {
+	if err := s.rd.wait(); err != nil {
+		return err
+	}
 	p := scratch.Get().(*[16 << 10]byte)
 	defer scratch.Put(p)
-	s.rd.wait(now)
 	n, err := s.c.Read(p[:])
 	s.rd.resume()
 	s.stash = append(s.stash, p[:n]...)
@@ -121,10 +118,17 @@ func (s *conn) reason(err error) error {
 	return cause(err)
 }
 
-// look takes what input there is, or the end, without waiting; where that cannot
-// be done it does nothing.
-func (s *conn) look() {
-	if len(s.stash) > 0 || s.ended != nil || s.rc == nil {
+// look takes what input there is, or the end, without waiting. Where that cannot
+// be done it does what can, if the caller will not wait: a read with a deadline
+// in the past finds at least the closed end of a net.Pipe.
+func (s *conn) look(probe bool) {
+	if len(s.stash) > 0 || s.ended != nil {
+		return
+	}
+	if s.rc == nil {
+		if probe {
+			s.probe()
+		}
 		return
 	}
 	p := scratch.Get().(*[16 << 10]byte)
@@ -134,8 +138,7 @@ func (s *conn) look() {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			// The deadline of an earlier wait. Without one the second try can look.
-			s.rd.until = Never
-			s.rd.arm(0)
+			s.rd.disarm()
 			continue
 		case errors.Is(err, errWouldWait):
 		case err != nil:
@@ -150,7 +153,7 @@ func (s *conn) look() {
 func (s *conn) Send(first, second []byte, until Time) (n int, err error) {
 	l := s.l
 	t := l.task()
-	l.turn(t)
+	l.turn(t, until)
 	if s.closed {
 		return 0, ErrClosed
 	}
@@ -177,19 +180,23 @@ func (s *conn) Send(first, second []byte, until Time) (n int, err error) {
 
 func (s *conn) write(t *task, p []byte) (n int, err error) {
 	for n < len(p) {
-		if t.takeInterrupt() {
-			return n, ErrInterrupted
+		if s.rc != nil {
+			k, err := s.tryWrite(p[n:])
+			n += k
+			if err != nil {
+				return n, s.reason(err)
+			}
+			if n == len(p) {
+				break
+			}
 		}
-		now := s.l.Now()
-		if s.wr.until <= now {
-			return n, ErrTimeout
+		if err := s.wr.wait(); err != nil {
+			return n, err
 		}
-		s.wr.wait(now)
 		k, err := s.c.Write(p[n:])
 		s.wr.resume()
 		n += k
-		s.sent += uint64(k)
-		s.l.spent += k
+		s.took(k)
 		if n == len(p) {
 			break
 		}
@@ -203,6 +210,27 @@ func (s *conn) write(t *task, p []byte) (n int, err error) {
 	return n, nil
 }
 
+// tryWrite writes what is taken without waiting.
+func (s *conn) tryWrite(p []byte) (n int, err error) {
+	for range 2 {
+		n, err = tryWrite(s.rc, p)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		s.wr.disarm()
+	}
+	if errors.Is(err, errWouldWait) {
+		return 0, nil
+	}
+	s.took(n)
+	return n, err
+}
+
+func (s *conn) took(n int) {
+	s.sent += uint64(n)
+	s.l.spent += n
+}
+
 // Check on a conn that cannot be looked at without waiting knows only what an
 // earlier wait left behind, and of net.Pipe whether the other end is closed.
 func (s *conn) Check() error {
@@ -211,10 +239,7 @@ func (s *conn) Check() error {
 		return ErrClosed
 	}
 	if s.rd.task == nil {
-		s.look()
-		if s.rc == nil && len(s.stash) == 0 && s.ended == nil {
-			s.probe()
-		}
+		s.look(true)
 	}
 	if len(s.stash) > 0 {
 		return ErrInput
@@ -227,8 +252,7 @@ func (s *conn) probe() {
 	var one [1]byte
 	s.rd.set(past)
 	n, err := s.c.Read(one[:])
-	s.rd.until = Never
-	s.rd.arm(0)
+	s.rd.disarm()
 	s.stash = append(s.stash, one[:n]...)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		s.ended = s.reason(err)

@@ -36,14 +36,28 @@ var past = time.Unix(1, 0)
 // notices.
 func (h *half) kick() { h.set(past) }
 
-// wait lets the loop go until resume; the deadline is armed.
-func (h *half) wait(now Time) {
-	if h.until < h.armed {
-		h.arm(now)
-	}
+// wait lets the loop go until resume, with the deadline armed, or says why there
+// is no wait.
+func (h *half) wait() error {
 	t := h.task
+	if h.until == Try {
+		return ErrTimeout
+	}
+	if t.takeInterrupt() {
+		return ErrInterrupted
+	}
+	if h.until != Never {
+		now := t.l.Now()
+		if h.until <= now {
+			return ErrTimeout
+		}
+		if h.until < h.armed {
+			h.arm(now)
+		}
+	}
 	t.in = h
 	t.l.unlock()
+	return nil
 }
 
 // resume gets the loop back.
@@ -56,12 +70,16 @@ func (h *half) resume() {
 // arm sets the wanted deadline; none if it has passed, as then nobody waits.
 func (h *half) arm(now Time) {
 	if h.until == Never || h.until <= now {
-		h.armed = Never
-		h.set(time.Time{})
+		h.disarm()
 		return
 	}
 	h.armed = h.until
 	h.set(time.Now().Add(time.Duration(h.until - now)))
+}
+
+func (h *half) disarm() {
+	h.armed = Never
+	h.set(time.Time{})
 }
 
 // cause is what err, as package net gives it, means here: a syscall.Errno,

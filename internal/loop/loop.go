@@ -12,10 +12,9 @@
 //
 // What is there already wins: a Fill that finds input, a Send that the kernel
 // takes at once, a Park whose Wake came before, do their work even if their
-// deadline has passed or an interrupt is due. A deadline in the past therefore
-// means "try, and do not wait". In a wait the interrupt wins: what came at the
+// deadline has passed or an interrupt is due. In a wait the interrupt wins: what came at the
 // same moment stays where it is. An engine may let other tasks run in a Fill or
-// Send that need not wait, so that a busy stream starves nobody.
+// Send that need not wait, so that a busy stream starves nobody; see [Try].
 //
 // Two engines keep this contract: the portable one here (goroutines, one lock a
 // loop), and one on epoll. Package looptest holds the tests that both must
@@ -35,6 +34,10 @@ type Time int64
 
 // Never is a deadline that does not come.
 const Never Time = math.MaxInt64
+
+// Try is the deadline of a Fill or Send that only looks or tries: ErrTimeout if
+// it would have to wait. Such a call lets nobody else run and takes no interrupt.
+const Try Time = math.MinInt64
 
 // Add returns the moment d nanoseconds later; a d of 0 or less means Never,
 // so that an unset limit is no limit.

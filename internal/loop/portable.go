@@ -156,8 +156,8 @@ func (l *ploop) task() *task {
 }
 
 // turn lets others run if t did much since it last waited.
-func (l *ploop) turn(t *task) {
-	if l.spent > budget {
+func (l *ploop) turn(t *task, until Time) {
+	if l.spent > budget && until != Try {
 		l.unlock()
 		runtime.Gosched()
 		l.lock(t)

@@ -81,7 +81,7 @@ func (s *sock) Remote() Address { return addressOf(s.c.RemoteAddr()) }
 func (s *sock) Fill(b *Buffer, until Time) error {
 	l := s.l
 	t := l.task()
-	l.turn(t)
+	l.turn(t, until)
 	if s.closed {
 		return ErrClosed
 	}
@@ -163,21 +163,9 @@ func (s *sock) readReady(uintptr) bool {
 		s.buf.Release()
 	}
 	if errno == syscall.EAGAIN {
-		var now Time
-		if s.rd.until != Never {
-			now = s.l.Now()
-		}
-		switch {
-		case t.takeInterrupt():
-			s.rdErr = ErrInterrupted
-		case s.rd.until <= now:
-			s.rdErr = ErrTimeout
-		default:
-			s.rdOut = true
-			s.rd.wait(now)
-			return false
-		}
-		return true
+		s.rdErr = s.rd.wait()
+		s.rdOut = s.rdErr == nil
+		return !s.rdOut
 	}
 	s.rdErr = s.ended(errno)
 	return true
@@ -209,7 +197,7 @@ func (s *sock) note(errno syscall.Errno) {
 func (s *sock) Send(first, second []byte, until Time) (int, error) {
 	l := s.l
 	t := l.task()
-	l.turn(t)
+	l.turn(t, until)
 	if s.closed {
 		return 0, ErrClosed
 	}
@@ -289,21 +277,9 @@ func (s *sock) writeReady(uintptr) bool {
 	if s.push() {
 		return true
 	}
-	var now Time
-	if s.wr.until != Never {
-		now = s.l.Now()
-	}
-	switch {
-	case t.takeInterrupt():
-		s.wrErr = ErrInterrupted
-	case s.wr.until <= now:
-		s.wrErr = ErrTimeout
-	default:
-		s.wrOut = true
-		s.wr.wait(now)
-		return false
-	}
-	return true
+	s.wrErr = s.wr.wait()
+	s.wrOut = s.wrErr == nil
+	return !s.wrOut
 }
 
 // push sends of a and b what the kernel takes now. It is done if nothing is left
