@@ -229,6 +229,7 @@ type race struct {
 	winner   loop.Stream
 	won      loop.Address
 	over     bool
+	parked   bool // the parent waits for attempts
 	// interrupted: the parent was, nobody waits for the result.
 	interrupted bool
 }
@@ -270,7 +271,9 @@ func (r *race) run(list []loop.Address) (loop.Stream, loop.Address) {
 		if len(list) > 0 {
 			wait = min(wait, next)
 		}
+		r.parked = true
 		err := l.Park(wait)
+		r.parked = false
 		if errors.Is(err, loop.ErrInterrupted) {
 			r.interrupted = true
 			break
@@ -297,7 +300,7 @@ func (r *race) start(address loop.Address) {
 		case err == nil:
 			r.winner, r.won = s, address
 		}
-		if !r.over {
+		if r.parked { // else a later Park of the parent would end for no reason
 			r.parent.Wake()
 		}
 	})

@@ -87,15 +87,14 @@ func ParseTarget(s string) ([]Target, error) {
 		return bad("%s", problem)
 	}
 	switch {
+	case rest == "":
+		return bad("nothing there: write HOST:PORT, :PORT, https://HOST or unix:/PATH")
 	case ports == "" && port == "":
 		return bad("no port: write %s:80 or http://%[2]s", rest)
 	case ports == "":
 		ports = port
 	}
 	if host == "" {
-		if rest == "" {
-			return bad("nothing there: write HOST:PORT, :PORT, https://HOST or unix:/PATH")
-		}
 		host = "localhost"
 	}
 	var err error
