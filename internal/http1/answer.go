@@ -65,7 +65,7 @@ func (a *Answer) ParseHead() (ok bool, f *fault.Fault) {
 	b := a.In.Bytes()
 	n, e := a.parser.Parse(b, &a.Head)
 	if !e.Ok() {
-		return false, LiftAnswer(e, b, 0)
+		return false, LiftAnswer(e, b, 0, &a.limits.Limits)
 	}
 	a.size = n
 	return n > 0, nil
@@ -74,7 +74,7 @@ func (a *Answer) ParseHead() (ok bool, f *fault.Fault) {
 // ParseEnd judges a head that will not be continued: what is certain now.
 func (a *Answer) ParseEnd() *fault.Fault {
 	if e := a.parser.End(a.In.Bytes()); !e.Ok() {
-		return LiftAnswer(e, a.In.Bytes(), 0)
+		return LiftAnswer(e, a.In.Bytes(), 0, &a.limits.Limits)
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (a *Answer) Next() {
 func (a *Answer) Frame(toHead bool) *fault.Fault {
 	fr, e := h1.FrameResponse(&a.parser, &a.Head, toHead)
 	if !e.Ok() {
-		return LiftAnswer(e, a.In.Bytes(), 0)
+		return LiftAnswer(e, a.In.Bytes(), 0, &a.limits.Limits)
 	}
 	a.Framing = fr
 	a.body.Init(fr, &a.limits.Limits, a.allow)
@@ -164,7 +164,7 @@ func (a *Answer) Piece() (piece []byte, done bool, f *fault.Fault) {
 		data, n, e := a.body.Next(in)
 		if !e.Ok() {
 			behind := a.In.Bytes()[a.size:] // with what was decoded before it, as evidence
-			return nil, false, LiftAnswer(e, behind, a.offset-int64(a.decoded))
+			return nil, false, LiftAnswer(e, behind, a.offset-int64(a.decoded), &a.limits.Limits)
 		}
 		a.offset += int64(n)
 		if a.size > 0 {
@@ -353,7 +353,14 @@ func errno(err error) string {
 func (a *Answer) Fault(id fault.ID) *fault.Fault {
 	b := a.In.Bytes()
 	f := fault.New(id, "status", strconv.Itoa(a.Head.Status), "count", strconv.Itoa(a.Interims+1),
-		"received", strconv.FormatInt(a.Received, 10), "line", quoteLine(b, 0))
+		"received", strconv.FormatInt(a.Received, 10))
 	f.Saw = excerpt(b, 0, -1)
 	return f
+}
+
+// FaultAt is Fault for one that a byte of the head proves.
+func (a *Answer) FaultAt(id fault.ID, off int64) *fault.Fault {
+	f := a.Fault(id)
+	f.Saw = excerpt(a.In.Bytes(), 0, off)
+	return f.With("offset", strconv.FormatInt(off, 10)).With("line", quoteLine(a.In.Bytes(), int(off)))
 }

@@ -68,7 +68,7 @@ func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 	for {
 		n, e := c.parser.Parse(c.In.Bytes(), &q.Head)
 		if !e.Ok() {
-			return LiftRequest(e, c.In.Bytes(), 0), false
+			return LiftRequest(e, c.In.Bytes(), 0, &c.limits.Limits), false
 		}
 		if n > 0 {
 			q.raw = append(q.raw[:0], c.In.Bytes()[:n]...)
@@ -87,7 +87,7 @@ func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 	c.taken = int64(len(q.raw))
 	fr, e := h1.FrameRequest(&c.parser, &q.Head)
 	if !e.Ok() {
-		return LiftRequest(e, q.raw, 0), false
+		return LiftRequest(e, q.raw, 0, &c.limits.Limits), false
 	}
 	method := q.Head.Bytes(q.Head.Method)
 	q.Framing, q.Safe, q.Idempotent = fr, message.Safe(method), message.Idempotent(method)
@@ -128,7 +128,7 @@ func (c *Client) headEnded(err error, q *Request) (*fault.Fault, bool) {
 		return fault.New(fault.RequestHeadTimeout, "limit", c.times.Head.String(), "received", got), false
 	case err == io.EOF:
 		if e := c.parser.End(c.In.Bytes()); !e.Ok() {
-			return LiftRequest(e, c.In.Bytes(), 0), false
+			return LiftRequest(e, c.In.Bytes(), 0, &c.limits.Limits), false
 		}
 		f := fault.New(fault.RequestHeadIncomplete, "received", got)
 		f.Saw = excerpt(c.In.Bytes(), 0, int64(c.In.Len()))
@@ -168,7 +168,7 @@ func (c *Client) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 		if c.In.Len() > 0 {
 			data, n, e := c.body.Next(c.In.Bytes())
 			if !e.Ok() {
-				return nil, false, LiftRequest(e, c.In.Bytes(), c.offset)
+				return nil, false, LiftRequest(e, c.In.Bytes(), c.offset, &c.limits.Limits)
 			}
 			c.In.Consume(n)
 			c.offset += int64(n)

@@ -94,7 +94,7 @@ var words = map[h1.Flaw]string{
 
 // LiftRequest makes a fault of the client's flaw. b holds the message from
 // offset base on.
-func LiftRequest(e h1.Error, b []byte, base int64) *fault.Fault {
+func LiftRequest(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
 	id, ok := ofRequest[e.Flaw]
 	if !ok {
 		id = fault.RequestHeaderMalformed
@@ -106,14 +106,14 @@ func LiftRequest(e h1.Error, b []byte, base int64) *fault.Fault {
 			return f
 		}
 	}
-	f := fault.New(id, "flaw", words[e.Flaw])
+	f := fault.New(id, "flaw", words[e.Flaw], "limit", limit(e.Flaw, l))
 	prove(f, e, b, base)
 	return f
 }
 
 // LiftAnswer makes a fault of the upstream's flaw. b holds the message from
 // offset base on.
-func LiftAnswer(e h1.Error, b []byte, base int64) *fault.Fault {
+func LiftAnswer(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
 	id, ok := ofAnswer[e.Flaw]
 	if !ok {
 		id = fault.GatewayInternalError
@@ -123,7 +123,7 @@ func LiftAnswer(e h1.Error, b []byte, base int64) *fault.Fault {
 			return f
 		}
 	}
-	f := fault.New(id, "flaw", words[e.Flaw])
+	f := fault.New(id, "flaw", words[e.Flaw], "limit", limit(e.Flaw, l))
 	prove(f, e, b, base)
 	return f
 }
@@ -150,6 +150,28 @@ func foreign(b []byte) *fault.Fault {
 
 // Receipt returns the notice for a repair in an answer.
 func Receipt(e h1.Error) fault.ID { return ofAnswer[e.Flaw] }
+
+// limit is the limit that a flaw is about, with its unit; "" for other flaws.
+func limit(f h1.Flaw, l *h1.Limits) string {
+	n, unit := 0, " bytes"
+	switch f {
+	case h1.StartLineTooLong, h1.TargetTooLong:
+		n = l.StartLine
+	case h1.FieldTooLong:
+		n = l.Field
+	case h1.SectionTooLarge:
+		n = l.Head
+	case h1.TooManyFields:
+		n, unit = l.Fields, " fields"
+	case h1.ChunkLineTooLong:
+		n = l.ChunkLine
+	case h1.TrailerTooLarge:
+		n = l.Trailer
+	default:
+		return ""
+	}
+	return strconv.Itoa(n) + unit
+}
 
 // prove adds the facts that every flaw has: where, which byte, in which line.
 // Secrets are masked before anything is kept; masking moves no byte.

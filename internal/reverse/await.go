@@ -2,6 +2,7 @@ package reverse
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
@@ -127,13 +128,15 @@ func (c *call) interim() *fault.Fault {
 	a, x := &c.answer, c.x
 	h := &a.Head
 	if h.Minor == 0 {
-		return c.interimFault(fault.InterimOnH10)
+		return a.FaultAt(fault.InterimOnH10, 0)
 	}
-	if h.Find(message.ContentLength) >= 0 || h.Find(message.TransferEncoding) >= 0 {
-		return c.interimFault(fault.InterimBad)
+	for _, name := range [...]message.Name{message.ContentLength, message.TransferEncoding} {
+		if i := h.Find(name); i >= 0 {
+			return a.FaultAt(fault.InterimBad, int64(h.Fields[i].Name.Off))
+		}
 	}
 	if a.Interims >= maxInterims {
-		return c.interimFault(fault.InterimFlood)
+		return a.Fault(fault.InterimFlood).With("limit", strconv.Itoa(maxInterims))
 	}
 	if f := a.Frame(false); f != nil {
 		return f
@@ -152,10 +155,6 @@ func (c *call) interim() *fault.Fault {
 	}
 	a.Next()
 	return nil
-}
-
-func (c *call) interimFault(id fault.ID) *fault.Fault {
-	return c.answer.Fault(id)
 }
 
 // goOn asks the client for its body, and sends it.

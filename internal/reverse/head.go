@@ -58,7 +58,9 @@ func (c *call) secondChance(status int) fault.ID {
 	case 421:
 		id, once = fault.Misdirected421, redoMisdirected
 	case 425:
-		id, once = fault.TooEarly425, redoEarly
+		if !c.earlyData() {
+			id, once = fault.TooEarly425, redoEarly
+		}
 	case 505:
 		if !c.onward.Speak10 && (!c.chunked() || c.body.whole) {
 			id, once = fault.VersionNotSupported505, redoVersion
@@ -89,6 +91,18 @@ func (c *call) secondChance(status int) fault.ID {
 	}
 	c.fresh, c.stay, c.anew = true, c.end, true
 	return id
+}
+
+// earlyData reports whether the request came in TLS early data: then a 425 is
+// for the client to act on (RFC 8470 §5.2).
+func (c *call) earlyData() bool {
+	h := &c.x.Request.Head
+	for i := range h.Fields {
+		if message.EqualFold(h.Bytes(h.Fields[i].Name), "early-data") {
+			return true
+		}
+	}
+	return false
 }
 
 // checkGzip compares the first bytes of a body with what Content-Encoding says.

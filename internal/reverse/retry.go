@@ -55,8 +55,8 @@ func (c *call) again(f *fault.Fault) (yes bool, withheld *fault.Fault) {
 // ready checks what every further attempt needs: time, and a body to send.
 func (c *call) ready(*fault.Fault) (bool, *fault.Fault) {
 	if !c.replayable() {
-		return false, fault.New(fault.RequestNotReplayable, "limit", strconv.FormatInt(c.p.o.ReplayMemory+c.p.o.ReplayDisk, 10),
-			"received", strconv.FormatInt(c.x.Client.Received(), 10))
+		return false, fault.New(fault.RequestNotReplayable, "limit", strconv.FormatInt(c.p.o.ReplayMemory+c.p.o.ReplayDisk, 10)+" bytes",
+			"size", strconv.FormatInt(c.x.Client.Received(), 10)+" bytes")
 	}
 	if c.p.loop.Now() >= c.x.Deadline {
 		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", strconv.Itoa(c.x.Trail.N))

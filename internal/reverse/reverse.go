@@ -244,6 +244,13 @@ func (c *call) ended(f *fault.Fault) {
 	}
 	if f != nil {
 		c.evidence()
+		f.With("endpoint", a.Endpoint).With("address", a.Address)
+		if a.Reused {
+			f.With("age", round(a.Age)).With("idle", round(a.Idle))
+			if f.Get("delivered") == "" {
+				f.With("delivered", "not known")
+			}
+		}
 	}
 	if c.conn != nil {
 		c.p.pool.Drop(c.conn, f != nil)
@@ -254,6 +261,9 @@ func (c *call) ended(f *fault.Fault) {
 	}
 	c.answer.In.Release()
 }
+
+// round says a span of nanoseconds for people.
+func round(ns int64) string { return time.Duration(ns).Round(time.Millisecond).String() }
 
 // Bounds of the evidence that an attempt keeps.
 const (

@@ -48,7 +48,7 @@ func (c *call) tunnel() *fault.Fault {
 func (c *call) judgeSwitch() *fault.Fault {
 	h, q := &c.answer.Head, &c.x.Request
 	if !q.Framing.Upgrade {
-		return c.answer.Fault(fault.SwitchUnasked)
+		return c.answer.FaultAt(fault.SwitchUnasked, 0)
 	}
 	if !c.answer.Framing.Upgrade {
 		return c.answer.Fault(fault.SwitchNoUpgradeHeader)
