@@ -97,7 +97,7 @@ func (p *Local) reach(e *Endpoint, until loop.Time, tm *Timing) (loop.Stream, *f
 		return nil, f
 	}
 	stale := fault.New(fault.DNSStaleAnswer, "host", e.target.Host, "endpoint", e.target.Name, "address", join(list),
-		"errno", f.Get("errno"), "want", joinAddrs(fresh.addrs), "after", f.Get("after")).Because(f)
+		"errno", f.Get("errno"), "want", joinAddrs(fresh.addrs), "limit", f.Get("limit"), "after", f.Get("after")).Because(f)
 	tm.Note = stale
 	return p.connect(e, p.arrange(e, fresh), until, tm)
 }

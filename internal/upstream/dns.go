@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -398,8 +399,6 @@ func (q *question) exchange(ctx context.Context, server, name string, qtype uint
 	if plain || err == nil && m.Truncated {
 		if over, err := roundTrip(ctx, "tcp", server, ask); err == nil {
 			return over, nil
-		} else if m == nil {
-			return nil, err
 		}
 	}
 	return m, err
@@ -427,9 +426,9 @@ func roundTrip(ctx context.Context, network, server string, ask *dns.Msg) (*dns.
 			return m, nil
 		case err == nil:
 			// Somebody guesses, or an old answer is late (RFC 5452 §4): wait on.
-		case errors.As(err, &broken) || m == nil:
+		case errors.As(err, &broken), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, err
-		case m.Id == ask.Id:
+		default:
 			return nil, fmt.Errorf("%w: %v", errUnreadable, err)
 		}
 	}

@@ -26,10 +26,6 @@ const (
 	// habitForget is how long a learned limit stands without being seen again;
 	// then it is raised by a quarter, to find out whether it still holds.
 	habitForget = 10 * time.Minute
-
-	// peekWait bounds the wait for bytes that the kernel has announced. They are
-	// there already, unless a TLS record came in part.
-	peekWait = 5 * time.Millisecond
 )
 
 // Conn is a connection to an endpoint. It belongs to whoever took or dialled it
@@ -103,12 +99,11 @@ func (p *Local) autopsy(c *Conn, err error) fault.ID {
 	note := fault.ReuseFINBeforeWrite
 	if errors.Is(err, loop.ErrInput) {
 		var in loop.Buffer
-		if err := c.Stream.Fill(&in, p.loop.Now().Add(int64(peekWait))); err == nil {
-			if isRequestTimeout(in.Bytes()) {
-				note = fault.ReuseIdle408
-			} else {
-				note = fault.ReuseUnsolicitedData
-			}
+		switch err := c.Stream.Fill(&in, loop.Try); {
+		case err == nil && isRequestTimeout(in.Bytes()):
+			note = fault.ReuseIdle408
+		case err == nil, errors.Is(err, loop.ErrTimeout): // the latter: a TLS record came in part
+			note = fault.ReuseUnsolicitedData
 		}
 		in.Release()
 	}

@@ -42,7 +42,8 @@ const (
 	// three days).
 	staleMost = 24 * time.Hour
 
-	// askLeast is how soon after an answer a failed connect may ask again.
+	// askLeast is how often failed connects may ask again before an answer's life
+	// is over: enough to notice a move, no burden for a resolver.
 	askLeast = time.Second
 )
 
@@ -153,7 +154,8 @@ func (p *Local) askAgain(e *Endpoint, a *answer, until loop.Time) *answer {
 	if fresh := e.good.Load(); fresh != nil && fresh.came > a.came {
 		return fresh
 	}
-	if last := e.answer.Load(); last != nil && now-last.came < loop.Time(askLeast) {
+	last := e.again.Load()
+	if last != 0 && now-loop.Time(last) < loop.Time(askLeast) || !e.again.CompareAndSwap(last, int64(now)) {
 		return nil
 	}
 	if p.await(e, min(until, now.Add(int64(p.up.o.Timeouts.Resolve)))) != nil {

@@ -36,7 +36,7 @@ func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) 
 		tm.Secured = p.loop.Now()
 		return t, nil
 	}
-	s.Abort()
+	s.Close() // not Abort: our alert tells the endpoint's log what we did not like
 	now := p.loop.Now()
 	took := time.Duration(now - began)
 	switch {
@@ -162,8 +162,7 @@ func alertFault(err error) *fault.Fault {
 // TLSFault lifts what ended an established TLS stream: an alert that came after
 // the handshake (in TLS 1.3 the wish for a client certificate does), a record
 // that cannot be decrypted, or FIN without close_notify. nil if err is none of
-// these: then TLS has nothing to do with it. At is Secure; set it to the phase
-// that was under way.
+// these: then TLS has nothing to do with it.
 func TLSFault(err error) *fault.Fault {
 	if f := alertFault(err); f != nil {
 		return f.Because(err)

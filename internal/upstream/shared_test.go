@@ -16,8 +16,13 @@ type still struct {
 }
 
 func (s *still) Now() loop.Time        { return s.now }
-func (s *still) Go(f func()) loop.Task { return nil }
+func (s *still) Go(f func()) loop.Task { return never{} }
 func (s *still) pass(d time.Duration)  { s.now += loop.Time(d) }
+
+// never is a task that never runs.
+type never struct{ loop.Task }
+
+func (never) Wake() {}
 
 // pipe is a stream of which a test says how it looks.
 type pipe struct {

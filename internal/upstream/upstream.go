@@ -159,7 +159,7 @@ func (u *Upstream) On(l loop.Loop) *Local {
 }
 
 // Local is the part of an upstream that belongs to one loop. Its methods must be
-// called from tasks of that loop; Dial waits, and Take does in one rare case.
+// called from tasks of that loop; only Dial waits.
 type Local struct {
 	up       *Upstream
 	loop     loop.Loop
