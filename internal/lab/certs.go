@@ -31,7 +31,7 @@ type authorities struct{ root, middle, stranger *issuer }
 
 var makeAuthorities = sync.OnceValues(func() (*authorities, error) {
 	ca := func(name string, parent *issuer) (*issuer, error) {
-		t := template(name)
+		t := certificate(name)
 		t.IsCA, t.BasicConstraintsValid = true, true
 		t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
 		return issue(t, parent)
@@ -51,14 +51,14 @@ var makeAuthorities = sync.OnceValues(func() (*authorities, error) {
 // lifetime of the lab's certificates, around now.
 const lifetime = 24 * time.Hour
 
-func template(name string) *x509.Certificate {
+func certificate(name string) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-lifetime), NotAfter: now.Add(lifetime)}
 }
 
 // leaf is a template for a good server certificate.
 func leaf() *x509.Certificate {
-	t := template(secureName)
+	t := certificate(secureName)
 	t.DNSNames = []string{secureName}
 	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	t.KeyUsage = x509.KeyUsageDigitalSignature
