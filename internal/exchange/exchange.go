@@ -157,7 +157,7 @@ func (s *Server) take(c *conn) *Exchange {
 const freed = 1024
 
 func (s *Server) put(x *Exchange) {
-	x.Trail = trail.Trail{}
+	x.Trail.Reset()
 	x.reply.reset()
 	x.conn, x.Client = nil, nil
 	if len(s.free) < freed {

@@ -144,3 +144,14 @@ func (t *Trail) Effect(safe, idempotent bool) Effect {
 	}
 	return Unknown
 }
+
+// Reset makes t empty again. Only the pages that were used are cleared: the
+// whole is some kilobytes, and this is done for each request.
+func (t *Trail) Reset() {
+	clear(t.Tries())
+	clear(t.Receipts())
+	t.Began, t.Client, t.Trusted, t.Method, t.Scheme, t.Authority, t.Path = 0, nil, false, nil, "", nil, nil
+	t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = 0, "", 0, 0, 0, 0
+	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
+	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
+}
