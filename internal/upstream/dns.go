@@ -72,8 +72,12 @@ func (r *resolver) lookup(host string, limit time.Duration) *answer {
 	if addrs := r.readHosts(name); len(addrs) > 0 {
 		return &answer{source: fromHosts, ttl: ttlHosts, addrs: addrs}
 	}
-	q := r.question(host, limit)
-	ctx, cancel := context.WithDeadline(context.Background(), q.began.Add(limit))
+	return r.question(host, limit).ask()
+}
+
+// ask asks for one name after the other, until one has addresses.
+func (q *question) ask() *answer {
+	ctx, cancel := context.WithDeadline(context.Background(), q.began.Add(q.limit))
 	defer cancel()
 	var worst *outcome
 	for _, name := range q.names {
