@@ -242,11 +242,16 @@ func (p *Parser) startLine(b []byte, h *message.Head) (more bool, err Error) {
 // startTooLong judges a start line that has no end within the limits.
 func (p *Parser) startTooLong(b []byte) Error {
 	end := p.line + p.lim.StartLine
-	switch {
-	case end > p.lim.Head:
+	if end > p.lim.Head {
 		return flaw(SectionTooLarge, p.lim.Head)
-	case p.kind == Request && p.state == startLine && bytes.IndexByte(b[p.method+1:end], ' ') < 0:
-		return flaw(TargetTooLong, end)
+	}
+	if p.kind == Request && p.state == startLine {
+		// It is the target's fault if what follows it would not fit.
+		from := p.method + 1
+		to := max(from, end-len("HTTP/1.1\r\n"))
+		if bytes.IndexByte(b[from:to], ' ') < 0 {
+			return flaw(TargetTooLong, end)
+		}
 	}
 	return flaw(StartLineTooLong, end)
 }

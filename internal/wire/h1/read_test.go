@@ -51,12 +51,13 @@ func receive(kind Kind, toHEAD bool, l *Limits, a Allow, pieces ...[]byte) (o ou
 	if err.Ok() && n == 0 {
 		err = p.End(buf)
 	}
+	o.Repairs = append(o.Repairs, p.Repairs()...)
 	if o.HeadLen, o.Head0 = n, err; n == 0 {
 		return o
 	}
 	o.Framing, o.Frame0 = frameOf(&p, &h, kind, toHEAD)
 	o.Head = show(&h)
-	o.Repairs = append(o.Repairs, p.Repairs()...)
+	o.Repairs = append(o.Repairs[:0], p.Repairs()...) // and those of Frame*
 	if !o.Frame0.Ok() {
 		return o
 	}
