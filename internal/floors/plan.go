@@ -14,12 +14,13 @@ var house = plan{
 		{"floor 3, life", []string{"internal/exchange"}},
 		{"floor 4, services", []string{"internal/reverse", "internal/admin"}},
 		{"floor 5, house", []string{"internal/gateway"}},
+		{"floor 5½, names of its options", []string{"internal/settings"}},
 		{"floor 6, proof", []string{"internal/prove"}},
 		{"floor 7, door", []string{"internal/cli"}},
 		{"the door's handle", []string{"."}},
 	},
 
-	apart: []string{"bench/...", "docs/...", "internal/floors"},
+	apart: []string{"bench/...", "docs/...", "test/...", "internal/floors"},
 
 	exceptions: map[edge]string{
 		{"internal/trail", "fault"}: "a trail is a list of phases and faults, and these words are fault's",

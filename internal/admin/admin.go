@@ -1,0 +1,85 @@
+// Package admin lets people on this machine ask a running gateway what it knows:
+// HTTP over a unix socket that only the gateway's own user can open.
+//
+//	GET /state          who runs here, and how its endpoints are
+//	GET /incidents?n=N  the last incidents, the newest first
+//	GET /incidents/ID   one incident with its evidence
+//
+// All answers are JSON. The socket's file mode is the access control: there is
+// no password and no network listener. It reads only; what it serves is decided
+// by packages incident and upstream. Start with server.go, then client.go; where
+// sockets live is dir.go.
+package admin
+
+import (
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+)
+
+// State is what GET /state answers.
+type State struct {
+	PID       int        `json:"pid"`
+	Version   string     `json:"version"`
+	Node      string     `json:"node"` // the name in Proxy-Status
+	Started   time.Time  `json:"started"`
+	Listen    []string   `json:"listen"`
+	Incidents uint64     `json:"incidents"` // since the start, also those no longer kept
+	Endpoints []Endpoint `json:"endpoints"`
+}
+
+// Endpoint is the state of one endpoint.
+type Endpoint struct {
+	Name      string   `json:"name"`
+	Ejected   bool     `json:"ejected"`
+	Why       fault.ID `json:"why,omitempty"` // the latest fault that speaks against it
+	Failures  int      `json:"failures"`      // in a row
+	Addresses []string `json:"addresses,omitempty"`
+	// IdleLimitMS is how long it keeps an idle connection, as far as that was
+	// learned; 0 if unknown.
+	IdleLimitMS int64 `json:"idle_limit_ms,omitempty"`
+}
+
+// Endpoints puts the state of an upstream into words of this package.
+func Endpoints(list []upstream.EndpointState) []Endpoint {
+	out := make([]Endpoint, 0, len(list))
+	for _, s := range list {
+		e := Endpoint{Name: s.Name, Ejected: s.Ejected, Why: s.Why, Failures: s.Failures,
+			IdleLimitMS: s.IdleLimit.Milliseconds()}
+		for _, a := range s.Addresses {
+			e.Addresses = append(e.Addresses, a.String())
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// Summary is one line of GET /incidents.
+type Summary struct {
+	Incident string    `json:"incident"`
+	Began    time.Time `json:"began"`
+	Method   string    `json:"method,omitempty"`
+	Host     string    `json:"host,omitempty"`
+	Path     string    `json:"path,omitempty"`
+	Status   int       `json:"status,omitempty"` // what the client got; 0 for nothing
+	Fault    fault.ID  `json:"fault"`
+	Rescued  bool      `json:"rescued"`
+	Attempts int       `json:"attempts"`
+}
+
+func summarize(r *incident.Record) Summary {
+	t := r.Trail
+	s := Summary{Incident: string(t.Incident[:]), Began: time.Unix(0, t.Began).UTC(), Method: string(t.Method),
+		Host: string(t.Authority), Path: string(t.Path), Status: t.Status, Fault: id(t), Rescued: t.Rescued, Attempts: t.N}
+	return s
+}
+
+func id(t *trail.Trail) fault.ID {
+	if t.Fault == nil {
+		return ""
+	}
+	return t.Fault.ID
+}

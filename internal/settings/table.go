@@ -1,0 +1,275 @@
+package settings
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/reverse"
+	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// The groups of help.
+const (
+	general   = "General"
+	timeouts  = "Timeouts"
+	limits    = "Limits"
+	rescue    = "Rescue"
+	upstreams = "Upstream"
+)
+
+var table = []*Setting{
+	{"loops", general, "N", "", "event loops; one a core unless set", number(1, 1024, func(o *gateway.Options, n int) { o.Loops = n })},
+	{"engine", general, "NAME", "portable", "what runs the loops; portable is goroutines and the Go runtime's poller", engine},
+	{"node", general, "NAME", "", "this gateway's name in Proxy-Status and Via, its own among its neighbours; the host name unless set", node},
+	{"errors-detail", general, "WHO", "trusted", "who sees bytes, addresses and fixes in error answers: trusted (clients on this machine), public (nobody), all", detail},
+
+	duration("timeout-resolve", upstream.DefaultResolve, "looking up a name: two DNS servers, asked twice",
+		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Resolve }),
+	duration("timeout-connect", upstream.DefaultConnect, "connecting, over all addresses: outlives two lost SYNs",
+		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Connect }),
+	duration("timeout-tls", upstream.DefaultSecure, "the TLS handshake: two round trips and a busy server",
+		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Secure }),
+	duration("timeout-send", reverse.DefaultSend, "an upstream that takes no byte of the request",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Send }),
+	duration("timeout-first-byte", reverse.DefaultFirstByte, "thinking: from the request's end to the answer's first byte",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.FirstByte }),
+	duration("timeout-read", reverse.DefaultRead, "silence between two reads of the answer",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Read }),
+	duration("timeout-total", 0, "the whole exchange with all attempts; none, since downloads may last",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Total }),
+	duration("timeout-idle", reverse.DefaultTunnel, "silence on an upgraded connection: WebSockets ping each minute",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Tunnel }),
+	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Head }),
+	duration("timeout-client-body", exchange.DefaultClientBody, "silence between two reads of an upload",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Body }),
+	duration("timeout-keep-alive", exchange.DefaultKeepAlive, "a client connection without a request: a little over a load balancer's 60s",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.KeepAlive }),
+	duration("timeout-reply", exchange.DefaultReply, "a client that takes no byte of the answer",
+		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Reply }),
+
+	{"max-head", limits, "SIZE", FormatSize(int64(h1.DefaultRequest.Head)),
+		"a message's head; " + FormatSize(int64(h1.DefaultResponse.Head)) + " for answers unless set: an application is no stranger",
+		both(1<<30, func(l *h1.Limits, n int) { l.Head = n })},
+	{"max-line", limits, "SIZE", FormatSize(int64(h1.DefaultRequest.Field)),
+		"one line of a head; " + FormatSize(int64(h1.DefaultResponse.Field)) + " for fields of answers and " +
+			FormatSize(int64(h1.DefaultRequest.StartLine)) + " for start lines unless set",
+		both(1<<30, func(l *h1.Limits, n int) { l.StartLine, l.Field = n, n })},
+	{"max-fields", limits, "N", strconv.Itoa(h1.DefaultRequest.Fields),
+		"field lines of a head; " + strconv.Itoa(h1.DefaultResponse.Fields) + " for answers unless set: browsers send 30",
+		both(1<<20, func(l *h1.Limits, n int) { l.Fields = n })},
+	{"max-response-head", limits, "SIZE", FormatSize(int64(h1.DefaultResponse.Head)),
+		"as --max-head, for answers only", size(1, 1<<30, func(o *gateway.Options, n int64) { o.Reverse.Limits.Head = int(n) })},
+	{"max-body", limits, "SIZE", "0", "a request's body; 0 = no limit: bodies are streamed",
+		size(0, 1<<62, func(o *gateway.Options, n int64) { o.Client.Limits.Body = n })},
+	{"max-response-body", limits, "SIZE", "0", "an answer's body; 0 = no limit",
+		size(0, 1<<62, func(o *gateway.Options, n int64) { o.Reverse.Limits.Body = n })},
+	{"max-connections", limits, "N", strconv.Itoa(exchange.DefaultMaxConnections),
+		"client connections of each loop, about 10 KiB each while busy; 0 = no limit",
+		number(0, 1<<30, func(o *gateway.Options, n int) { o.Client.MaxConnections = n })},
+
+	{"retry-attempts", rescue, "N", strconv.Itoa(reverse.DefaultAttempts),
+		"attempts that may have reached an upstream, the first one counted; 1 = never try again",
+		number(1, trail.MaxAttempts, func(o *gateway.Options, n int) { o.Reverse.Attempts = n })},
+	{"retry-budget", rescue, "SHARE", strconv.FormatFloat(upstream.DefaultBudgetShare, 'g', -1, 64),
+		"further attempts as a share of requests, so that retries never make an outage; 0 = none", budget},
+	{"replay-memory", rescue, "SIZE", FormatSize(reverse.DefaultReplayMemory),
+		"request body kept in memory for another attempt: forms and API calls fit",
+		size(0, 1<<40, func(o *gateway.Options, n int64) { o.Reverse.ReplayMemory = n })},
+	{"replay-disk", rescue, "SIZE", FormatSize(reverse.DefaultReplayDisk),
+		"request body kept in a temporary file beyond that; 0 = none",
+		size(0, 1<<50, func(o *gateway.Options, n int64) { o.Reverse.ReplayDisk = n })},
+	{"idempotency-key", rescue, "", "", "a request with Idempotency-Key may be sent again: only for applications that honour it",
+		boolean(func(o *gateway.Options, yes bool) { o.Reverse.IdempotencyKey = yes })},
+	{"grace", rescue, "DURATION", FormatDuration(reverse.DefaultGrace),
+		"how long a small answer that is not whole is held back, so that a cut can still be rescued; 0 = not at all",
+		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Grace })},
+	{"no-repair", rescue, "", "", "refuse answers that the RFCs would let us mend; mending leaves a receipt in the log",
+		boolean(func(o *gateway.Options, yes bool) {
+			o.Reverse.Allow = h1.AllowResponse
+			if yes {
+				o.Reverse.Allow = 0
+			}
+		})},
+	{"eject-after", rescue, "N", strconv.Itoa(upstream.DefaultEjectAfter),
+		"failures in a row that leave an endpoint out for a while, never the last one; 0 = never", eject},
+
+	{"resolver", upstreams, "ADDRESS", "", "DNS server to ask, an IP address with or without port; those of resolv.conf unless set",
+		text(func(o *gateway.Options, s string) { o.Upstream.Resolver = s })},
+	{"upstream-ca", upstreams, "FILE", "", "PEM file of the authorities to trust for https:// upstreams; those of the system unless set", authorities},
+	{"upstream-server-name", upstreams, "NAME", "", "name to send and to verify in TLS; the target's host unless set",
+		text(func(o *gateway.Options, s string) { o.Upstream.ServerName = s })},
+	{"pool-idle", upstreams, "DURATION", FormatDuration(upstream.DefaultIdle),
+		"how long an unused connection is kept, unless the endpoint shows that it closes sooner; 0 = none is kept", poolIdle},
+}
+
+// Whether a duration of 0 makes sense: no limit.
+const (
+	above0  = false
+	endless = true
+)
+
+func duration(name string, standard time.Duration, help string, zero bool, field func(*gateway.Options) *time.Duration) *Setting {
+	if zero && standard != 0 {
+		help += "; 0 = no limit"
+	}
+	return &Setting{name, timeouts, "DURATION", FormatDuration(standard), help, limit(zero, field)}
+}
+
+func limit(zero bool, field func(*gateway.Options) *time.Duration) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		d, err := ParseDuration(v)
+		switch {
+		case err != nil:
+			return err
+		case d == 0 && !zero:
+			return errors.New("this phase always has a limit: write one above 0")
+		}
+		*field(o) = d
+		return nil
+	}
+}
+
+func size(least, most int64, set func(*gateway.Options, int64)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		n, err := ParseSize(v)
+		switch {
+		case err != nil:
+			return err
+		case n < least || n > most:
+			return fmt.Errorf("it must lie between %s and %s", FormatSize(least), FormatSize(most))
+		}
+		set(o, n)
+		return nil
+	}
+}
+
+// both limits the heads of requests and of answers.
+func both(most int64, set func(*h1.Limits, int)) func(*gateway.Options, string) error {
+	return size(1, most, func(o *gateway.Options, n int64) {
+		for _, l := range []*http1.Limits{&o.Client.Limits, &o.Reverse.Limits} {
+			set(&l.Limits, int(n))
+		}
+	})
+}
+
+func number(least, most int, set func(*gateway.Options, int)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("it must be a whole number from %d to %d", least, most)
+		}
+		set(o, n)
+		return nil
+	}
+}
+
+func boolean(set func(*gateway.Options, bool)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		yes, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("it must be true or false")
+		}
+		set(o, yes)
+		return nil
+	}
+}
+
+func text(set func(*gateway.Options, string)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		set(o, v)
+		return nil
+	}
+}
+
+func engine(o *gateway.Options, v string) error {
+	if v != "portable" {
+		return errors.New("there is one engine so far: portable")
+	}
+	o.Engine = nil // the gateway's own choice, with its loops
+	return nil
+}
+
+// node names the gateway to others. A name that somebody chose is its own, so it
+// is also the pseudonym in Via, without the port that makes a host name unique.
+func node(o *gateway.Options, v string) error {
+	for i := range len(v) {
+		if c := v[i]; c <= ' ' || c >= 0x7f || c == '"' || c == ',' || c == ';' || c == '(' || c == ')' || c == '\\' {
+			return fmt.Errorf("a name in Via has no %q: use letters, digits, dots and hyphens (RFC 9110 §7.6.3)", c)
+		}
+	}
+	if v == "" {
+		return errors.New("a name has at least one character")
+	}
+	o.Client.Node, o.Client.Via = v, v
+	return nil
+}
+
+func detail(o *gateway.Options, v string) error {
+	switch v {
+	case "trusted":
+		o.Client.Detail = exchange.Trusted
+	case "public":
+		o.Client.Detail = exchange.Public
+	case "all":
+		o.Client.Detail = exchange.All
+	default:
+		return errors.New("it must be trusted, public or all")
+	}
+	return nil
+}
+
+func budget(o *gateway.Options, v string) error {
+	share, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(share >= 0 && share <= 1) {
+		return errors.New("it must be a share from 0 to 1, such as 0.2 for a fifth")
+	}
+	o.Upstream.Budget.Share, o.Upstream.Budget.Floor = share, 0
+	if share == 0 { // where 0 means the default
+		o.Upstream.Budget = upstream.Budget{Share: -1, Floor: -1}
+	}
+	return nil
+}
+
+func eject(o *gateway.Options, v string) error {
+	return number(0, 1<<20, func(o *gateway.Options, n int) {
+		o.Upstream.Eject.After, o.Upstream.Eject.Share = n, 0
+		if n == 0 {
+			o.Upstream.Eject.After, o.Upstream.Eject.Share = -1, -1
+		}
+	})(o, v)
+}
+
+func poolIdle(o *gateway.Options, v string) error {
+	d, err := ParseDuration(v)
+	if err != nil {
+		return err
+	}
+	o.Upstream.IdleTimeout, o.Upstream.MaxIdle = d, 0
+	if d == 0 {
+		o.Upstream.MaxIdle = -1
+	}
+	return nil
+}
+
+func authorities(o *gateway.Options, v string) error {
+	pem, err := os.ReadFile(v)
+	if err != nil {
+		return err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return errors.New("no certificate is in this file: it must hold PEM blocks, -----BEGIN CERTIFICATE-----")
+	}
+	o.Upstream.CA = pool
+	return nil
+}
