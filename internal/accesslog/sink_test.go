@@ -20,7 +20,7 @@ import (
 type writes struct {
 	mu   sync.Mutex
 	got  []string
-	gate chan struct{} // a write waits for one value, nil: none waits
+	gate chan struct{} // a write waits until it is closed, nil: none waits; made in the bubble
 	err  error
 }
 
@@ -153,9 +153,10 @@ func TestSinkClose(t *testing.T) {
 // While a write hangs, the loop goes on; what no longer fits is counted, and the
 // log itself says that lines are missing.
 func TestSinkSlowDisk(t *testing.T) {
-	w := &writes{gate: make(chan struct{})}
+	w := &writes{}
 	line := len(AppendJSON(nil, good()))
 	run(t, 1, w, SinkOptions{Backlog: 3 * line}, func(s *Sink, on func(int, func(*Local))) {
+		w.gate = make(chan struct{})
 		on(0, func(l *Local) { l.Write(good()) })
 		synctest.Wait() // the write hangs now
 		on(0, func(l *Local) {
