@@ -188,6 +188,7 @@ func (p *Local) learn(e *Endpoint, r *race, connected bool, won loop.Address) {
 
 // failure is one address that could not be connected to.
 type failure struct {
+	nth     int // which attempt of the race it was
 	address loop.Address
 	err     error
 	after   time.Duration
@@ -244,7 +245,7 @@ type attempt struct {
 
 func (r *race) run(list []loop.Address) (loop.Stream, loop.Address) {
 	if len(list) == 1 {
-		s, err := r.dial(list[0])
+		s, err := r.dial(0, list[0])
 		r.interrupted = errors.Is(err, loop.ErrInterrupted)
 		return s, list[0]
 	}
@@ -287,12 +288,12 @@ func (r *race) run(list []loop.Address) (loop.Stream, loop.Address) {
 }
 
 func (r *race) start(address loop.Address) {
-	a := &attempt{address: address, began: r.p.loop.Now()}
+	n, a := len(r.attempts), &attempt{address: address, began: r.p.loop.Now()}
 	r.attempts = append(r.attempts, a)
 	// The task ends when its dial does, at r.until at the latest, or when end
 	// interrupts it.
 	a.task = r.p.loop.Go(func() {
-		s, err := r.dial(address)
+		s, err := r.dial(n, address)
 		a.done = true
 		switch {
 		case err == nil && (r.over || r.winner != nil):
@@ -311,19 +312,20 @@ func (r *race) start(address loop.Address) {
 func (r *race) end() {
 	r.over = true
 	now := r.p.loop.Now()
-	for _, a := range r.attempts {
+	defer func() { slices.SortFunc(r.failed, func(a, b failure) int { return a.nth - b.nth }) }()
+	for n, a := range r.attempts {
 		if a.done {
 			continue
 		}
 		a.task.Interrupt()
 		if r.winner == nil && !r.interrupted {
-			r.failed = append(r.failed, failure{a.address, loop.ErrTimeout, time.Duration(now - a.began)})
+			r.failed = append(r.failed, failure{n, a.address, loop.ErrTimeout, time.Duration(now - a.began)})
 		}
 	}
 }
 
 // dial makes one attempt and notes its failure.
-func (r *race) dial(a loop.Address) (loop.Stream, error) {
+func (r *race) dial(nth int, a loop.Address) (loop.Stream, error) {
 	l := r.p.loop
 	began := l.Now()
 	s, err := l.Dial(a, r.until)
@@ -334,7 +336,7 @@ func (r *race) dial(a loop.Address) (loop.Stream, error) {
 		s, err = l.Dial(a, r.until)
 	}
 	if err != nil && !r.over && !errors.Is(err, loop.ErrInterrupted) {
-		r.failed = append(r.failed, failure{a, err, time.Duration(l.Now() - began)})
+		r.failed = append(r.failed, failure{nth, a, err, time.Duration(l.Now() - began)})
 	}
 	return s, err
 }
@@ -362,12 +364,11 @@ func (p *Local) verdict(e *Endpoint, r *race, until loop.Time) *fault.Fault {
 			return p.connectFault(e, f)
 		}
 	}
-	last := r.failed[len(r.failed)-1]
-	switch {
-	case now >= until && errors.Is(last.err, loop.ErrTimeout):
+	if now >= until && slices.ContainsFunc(r.failed, func(f failure) bool { return errors.Is(f.err, loop.ErrTimeout) }) {
 		return cut(fault.Connect, e, took)
-	case len(r.failed) == 1:
-		return p.connectFault(e, last)
+	}
+	if len(r.failed) == 1 {
+		return p.connectFault(e, r.failed[0])
 	}
 	if e.target.Host == "localhost" {
 		// The two addresses of this machine are one place: say what it said, and
