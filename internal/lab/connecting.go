@@ -50,7 +50,13 @@ func connectingRecipes() []*Recipe {
 			return fullUnix(o, path)
 		}, "the unix socket's queue is full").status(503),
 		accepted("accept_then_fin", fault.AcceptThenFIN, "accepts and hangs up before anything is sent", (*Conn).CloseNow),
-		accepted("accept_then_rst", fault.AcceptThenRST, "accepts and resets before anything is sent", (*Conn).RST),
+		accepted("accept_then_rst", fault.AcceptThenRST, "accepts and resets before anything is sent", func(c *Conn) {
+			// A reset that comes before the peer has looked at its new socket
+			// would be an error of its connect.
+			if c.Wait(Gap) {
+				c.RST()
+			}
+		}),
 	}
 }
 

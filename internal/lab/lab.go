@@ -89,7 +89,8 @@ type Recipe struct {
 
 	serve func(*Conn)                          // one upstream connection; nil means Answer and End
 	name  func(*dns.Msg, *nameServer)          // fills in the answer of a name server
-	start func(context.Context, *Origin) error // how it listens; nil means by Where
+	start func(context.Context, *Origin) error // how it listens; nil means TCP
+	plain bool                                 // it is only Answer and End
 }
 
 // Fault is the fault that the recipe is about: what it wants, withholds, or

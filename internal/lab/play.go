@@ -3,7 +3,6 @@ package lab
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -149,10 +148,12 @@ func read(in *bufio.Reader, method string) *Reply {
 	re := &Reply{}
 	asked := &http.Request{Method: method}
 	for {
+		if _, re.Err = in.Peek(1); re.Err != nil {
+			return re // no answer at all, or none behind the interim ones
+		}
 		answer, err := http.ReadResponse(in, asked)
 		if err != nil {
-			re.Err = err
-			re.Cut = in.Buffered() > 0 || errors.Is(err, io.ErrUnexpectedEOF)
+			re.Err, re.Cut = err, true
 			return re
 		}
 		if answer.StatusCode < 200 && answer.StatusCode != http.StatusSwitchingProtocols {
@@ -184,6 +185,12 @@ func (r *Recipe) Judge(re *Reply, rescued bool) string {
 		return ""
 	}
 	if r.Cut && re.Status != r.Status {
+		if re.Status == 0 {
+			return fmt.Sprintf("closed without an answer: %v", re.Err)
+		}
+		if re.Status >= 500 {
+			return fmt.Sprintf("status %d, want %d", re.Status, r.Status)
+		}
 		if !re.Cut {
 			return fmt.Sprintf("status %d with %d bytes passed for a whole answer", re.Status, len(re.Body))
 		}

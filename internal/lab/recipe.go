@@ -143,6 +143,7 @@ func (r *Recipe) finish() {
 		r.Why = r.sketch()
 	}
 	if r.serve == nil {
+		r.plain = true
 		r.serve = func(c *Conn) { c.Play(r.Answer, r.End) }
 	}
 }

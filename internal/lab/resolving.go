@@ -127,8 +127,8 @@ func startNaming(r *Recipe, dead ...string) func(context.Context, *Origin) error
 			}
 			switch {
 			case s.silent:
-			case s.garbage:
-				w.Write(append([]byte{byte(q.Id >> 8), byte(q.Id), 0x81, 0x80, 0, 1, 0, 9}, "\xc0\xff\xc0\xff"...))
+			case s.garbage: // one question, whose name is a label of 63 bytes that are not there
+				w.Write(append([]byte{byte(q.Id >> 8), byte(q.Id), 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, "\x3flab"...))
 			default:
 				if len(m.Answer) == 0 {
 					m.Ns = []dns.RR{authority()}
