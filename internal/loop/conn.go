@@ -25,6 +25,7 @@ type conn struct {
 	sent   uint64
 	stash  []byte // input that came in a wait that ended otherwise
 	ended  error  // what comes after stash; nil if not known
+	broken error  // what a write met, and a read may not be told again
 	rd, wr half
 }
 
@@ -87,7 +88,7 @@ func (s *conn) wait(t *task) error {
 	s.rd.resume()
 	s.stash = append(s.stash, p[:n]...)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !s.closed {
-		s.ended = s.reason(err)
+		s.end(err)
 	}
 	return s.awake(&s.rd, t, err)
 }
@@ -118,6 +119,23 @@ func (s *conn) reason(err error) error {
 	return cause(err)
 }
 
+// end keeps how the input ended.
+func (s *conn) end(err error) {
+	s.ended = s.reason(err)
+	if s.ended == io.EOF && s.broken != nil {
+		s.ended = s.broken
+	}
+}
+
+// refused is the reason why a write failed. The kernel tells it once.
+func (s *conn) refused(err error) error {
+	err = s.reason(err)
+	if err != syscall.EPIPE && err != ErrClosed {
+		s.broken = err
+	}
+	return err
+}
+
 // look takes what input there is, or the end, without waiting. Where that cannot
 // be done it does what can, if the caller will not wait: a read with a deadline
 // in the past finds at least the closed end of a net.Pipe.
@@ -142,7 +160,7 @@ func (s *conn) look(probe bool) {
 			continue
 		case errors.Is(err, errWouldWait):
 		case err != nil:
-			s.ended = s.reason(err)
+			s.end(err)
 		default:
 			s.stash = append(s.stash, p[:n]...)
 		}
@@ -184,7 +202,7 @@ func (s *conn) write(t *task, p []byte) (n int, err error) {
 			k, err := s.tryWrite(p[n:])
 			n += k
 			if err != nil {
-				return n, s.reason(err)
+				return n, s.refused(err)
 			}
 			if n == len(p) {
 				break
@@ -201,7 +219,7 @@ func (s *conn) write(t *task, p []byte) (n int, err error) {
 			break
 		}
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !s.closed {
-			return n, s.reason(err)
+			return n, s.refused(err)
 		}
 		if err := s.awake(&s.wr, t, err); err != nil {
 			return n, err
@@ -255,7 +273,7 @@ func (s *conn) probe() {
 	s.rd.disarm()
 	s.stash = append(s.stash, one[:n]...)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		s.ended = s.reason(err)
+		s.end(err)
 	}
 }
 

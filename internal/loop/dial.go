@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
-	"syscall"
+	"os"
 	"time"
 )
 
@@ -19,15 +18,14 @@ func (l *ploop) Dial(a Address, until Time) (Stream, error) {
 	if t.takeInterrupt() {
 		return nil, ErrInterrupted
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if until != Never {
-		now := l.Now()
-		if until <= now {
-			cancel()
-			return nil, ErrTimeout
-		}
-		cancel()
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if now := l.Now(); until == Never {
+		ctx, cancel = context.WithCancel(context.Background())
+	} else if now < until {
 		ctx, cancel = context.WithDeadline(context.Background(), time.Now().Add(time.Duration(until-now)))
+	} else {
+		return nil, ErrTimeout
 	}
 	defer cancel()
 	dial := l.e.opt.Dial
@@ -46,9 +44,8 @@ func (l *ploop) Dial(a Address, until Time) (Stream, error) {
 		return nil, ErrInterrupted
 	}
 	if err != nil {
-		// The kernel's own ETIMEDOUT comes before our deadline and is another thing.
-		var errno syscall.Errno
-		if !errors.As(err, &errno) && ctx.Err() != nil {
+		// Our deadline only: the kernel's own ETIMEDOUT is an errno and another thing.
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
 			return nil, ErrTimeout
 		}
 		return nil, err
@@ -68,7 +65,7 @@ func systemDial(ctx context.Context, a Address) (net.Conn, error) {
 		return c, nil
 	}
 	d.SetMultipathTCP(false)
-	c, err := d.DialTCP(ctx, "tcp", netip.AddrPort{}, a.IP)
+	c, err := d.DialContext(ctx, "tcp", a.IP.String()) // DialTCP would bind first
 	if err != nil {
 		return nil, err
 	}

@@ -14,19 +14,25 @@ import (
 
 // newStream makes a stream of c. active: we dialed it.
 func newStream(l *ploop, c net.Conn, active bool) Stream {
-	sc, ok := c.(socketConn)
-	if !ok {
+	// Nothing that only looks like a socket: its own Read would be passed by.
+	var sc socketConn
+	tcp := false
+	switch c := c.(type) {
+	case *net.TCPConn:
+		sc, tcp = c, true
+	case *net.UnixConn:
+		sc = c
+	default:
 		return newConn(l, c)
 	}
 	rc, err := sc.SyscallConn()
 	if err != nil {
 		return newConn(l, c)
 	}
-	s := &sock{l: l, c: sc, rc: rc, active: active}
+	s := &sock{l: l, c: sc, rc: rc, tcp: tcp, active: active}
 	if rc.Control(func(fd uintptr) { s.fd = fd }) != nil {
 		return newConn(l, c)
 	}
-	_, s.tcp = c.(*net.TCPConn)
 	s.rd = half{set: sc.SetReadDeadline, armed: Never}
 	s.wr = half{set: sc.SetWriteDeadline, armed: Never}
 	s.onRead, s.onWrite = s.readReady, s.writeReady
@@ -37,7 +43,6 @@ func newStream(l *ploop, c net.Conn, active bool) Stream {
 type socketConn interface {
 	net.Conn
 	syscall.Conn
-	CloseWrite() error
 }
 
 // sock is a stream on a socket: system calls straight on the descriptor while

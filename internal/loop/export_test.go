@@ -1,0 +1,4 @@
+package loop
+
+// SystemListen opens what Listen does without a hook.
+var SystemListen = systemListen

@@ -1,0 +1,3 @@
+package looptest
+
+var secured []contract
