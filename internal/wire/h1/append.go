@@ -27,10 +27,7 @@ func AppendRequestLine(dst, method, target []byte) []byte {
 func appendTarget(dst, b []byte) []byte {
 	const hex = "0123456789ABCDEF"
 	for len(b) > 0 {
-		n := 0
-		for n < len(b) && target[b[n]] {
-			n++
-		}
+		n := targetLen(b)
 		dst = append(dst, b[:n]...)
 		if b = b[n:]; len(b) > 0 {
 			dst = append(dst, '%', hex[b[0]>>4], hex[b[0]&15])

@@ -1,6 +1,9 @@
 package h1
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Tables of the grammar, so that a byte is judged by one load.
 var (
@@ -64,28 +67,43 @@ func control(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 func firstControl(b []byte) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
-	for ; i+8 <= len(b); i += 8 {
+	for i+8 <= len(b) {
 		x := binary.LittleEndian.Uint64(b[i:])
 		del := x ^ 0x7f*ones
-		// Byte by byte: below SP, or DEL. A borrow can only mark a byte above a
-		// marked one, so "none" is exact; which one is told below.
-		if ((x-' '*ones)&^x|(del-ones)&^del)&highs == 0 {
+		// The high bit of each byte that is below SP or DEL. A borrow may mark a
+		// byte wrongly, but only above one that is marked rightly.
+		mark := ((x-' '*ones)&^x | (del-ones)&^del) & highs
+		if mark == 0 {
+			i += 8
 			continue
 		}
-		for _, c := range b[i : i+8] {
-			if control(c) {
-				return i
-			}
-			i++
-		}
-		i -= 8
-	}
-	for ; i < len(b); i++ {
-		if control(b[i]) {
+		if i += bits.TrailingZeros64(mark) >> 3; b[i] != '\t' {
 			return i
 		}
+		i++
 	}
-	return len(b)
+	for i < len(b) && !control(b[i]) {
+		i++
+	}
+	return i
+}
+
+// targetLen returns how many bytes at the start of b a request-target may hold.
+func targetLen(b []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		del, hash := x^0x7f*ones, x^'#'*ones
+		// As in firstControl: SP and below, DEL, "#", and all above ASCII.
+		if mark := ((x-'!'*ones)&^x | (del-ones)&^del | (hash-ones)&^hash | x) & highs; mark != 0 {
+			return i + bits.TrailingZeros64(mark)>>3
+		}
+	}
+	for i < len(b) && target[b[i]] {
+		i++
+	}
+	return i
 }
 
 // trim returns b[i:j] without SP and HT at both ends, as indices.

@@ -202,6 +202,10 @@ func (d *Decoder) framing(in []byte) (n int, more bool) {
 			return n + k, k == 0
 		}
 		at := d.off + int64(n)
+		if k := d.plainSize(in[n:], at); k > 0 {
+			n += k
+			return n, false
+		}
 		if d.state < dataCR && at-d.line >= int64(d.lim.ChunkLine) {
 			d.err = Error{ChunkLineTooLong, at}
 			return n, false
@@ -216,6 +220,30 @@ func (d *Decoder) framing(in []byte) (n int, more bool) {
 		}
 	}
 	return n, d.state != done
+}
+
+// plainSize reads, in one go, what stands between nearly all chunks: the CRLF of
+// the last one, a size of a few digits, CRLF. It returns 0 if that is not there,
+// and the bytes are taken one by one.
+func (d *Decoder) plainSize(in []byte, at int64) int {
+	i := 0
+	switch {
+	case d.state == dataCR && len(in) > 2 && in[0] == '\r' && in[1] == '\n':
+		i = 2
+	case d.state != sizeFirst:
+		return 0
+	}
+	start := i
+	size := int64(0)
+	for i < len(in) && i < start+7 && hexval[in[i]] >= 0 {
+		size = size<<4 | int64(hexval[in[i]])
+		i++
+	}
+	if size == 0 || i+2 > len(in) || in[i] != '\r' || in[i+1] != '\n' || i+2-start > d.lim.ChunkLine {
+		return 0
+	}
+	d.line, d.left, d.state = at+int64(start), size, payload
+	return i + 2
 }
 
 // step takes one byte of framing, c at offset at.

@@ -10,6 +10,9 @@ import (
 // the offset behind that line, 0 if more bytes are needed.
 func (p *Parser) fieldLines(b []byte, h *message.Head) (n int, err Error) {
 	for {
+		if p.scan == p.line {
+			p.cleanLines(b, h)
+		}
 		line, base := p.line, p.line
 		if line < len(b) && space(b[line]) && len(h.Fields) > 0 {
 			base = p.field // a continuation counts to its field
@@ -46,6 +49,46 @@ func (p *Parser) fieldLines(b []byte, h *message.Head) (n int, err Error) {
 			return lf + 1, Error{}
 		}
 	}
+}
+
+// cleanLines reads the field lines from p.line on that are as they should be,
+// which is nearly all of them, in one pass over their bytes. At whatever is
+// special it stops, and leaves the line to those who tell what it is: a line
+// that is not whole, the empty line, a control character, a limit.
+func (p *Parser) cleanLines(b []byte, h *message.Head) {
+	line, last := p.line, p.field
+	fields := h.Fields
+	for len(fields) < p.lim.Fields {
+		i := line
+		for i < len(b) && tchar[b[i]] {
+			i++
+		}
+		if i == line || i >= len(b) || b[i] != ':' {
+			break
+		}
+		v := i + 1
+		for v < len(b) && space(b[v]) {
+			v++
+		}
+		cr := v + firstControl(b[v:])
+		lf := cr + 1
+		if lf >= len(b) || b[cr] != '\r' || b[lf] != '\n' || lf >= min(line+p.lim.Field, p.lim.Head) {
+			break
+		}
+		e := cr
+		for e > v && space(b[e-1]) {
+			e--
+		}
+		fields = append(fields, message.Field{
+			Name:  message.Span{Off: uint32(line), Len: uint32(i - line)},
+			Value: message.Span{Off: uint32(v), Len: uint32(e - v)},
+			ID:    message.LookupName(b[line:i]),
+		})
+		line, last = lf+1, line
+	}
+	h.Fields = fields
+	p.field = last
+	p.line, p.scan = line, line
 }
 
 // fieldLine reads the line b[line:end]: name ":" OWS value OWS (RFC 9112 §5).

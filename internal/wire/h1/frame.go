@@ -27,7 +27,8 @@ type frame struct {
 // forwarded as it stands: hop-by-hop fields, and those that the caller writes
 // anew: Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect,
 // and what only a trusted proxy may say of the client (X-Forwarded-*, X-Real-IP,
-// Forwarded).
+// Forwarded). The same names with "_" for "-" go too: to a CGI program they are
+// the same.
 //
 // Whatever two parsers could frame differently is an error.
 func FrameRequest(p *Parser, h *message.Head) (Framing, Error) {
@@ -35,6 +36,9 @@ func FrameRequest(p *Parser, h *message.Head) (Framing, Error) {
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.ID == message.Other {
+			if disguised(h.Bytes(f.Name)) {
+				f.Flags |= message.Drop
+			}
 			continue
 		}
 		if err := s.requestField(i, f); !err.Ok() {
@@ -107,6 +111,28 @@ func (s *frame) requestField(i int, f *message.Field) Error {
 	}
 	f.Flags |= message.Drop
 	return Error{}
+}
+
+// disguised reports whether a name that we do not know is, to whoever turns "-"
+// into "_" (RFC 3875 §4.1.18), one that decides framing, routing or trust.
+func disguised(name []byte) bool {
+	var dashed [32]byte
+	if len(name) > len(dashed) || bytes.IndexByte(name, '_') < 0 {
+		return false
+	}
+	for i, c := range name {
+		if c == '_' {
+			c = '-'
+		}
+		dashed[i] = c
+	}
+	switch message.LookupName(dashed[:len(name)]) {
+	case message.ContentLength, message.TransferEncoding, message.ProxyAuthorization, message.KeepAlive,
+		message.ProxyConnection, message.HTTP2Settings, message.XForwardedFor, message.XForwardedHost,
+		message.XForwardedProto, message.XForwardedPort, message.XRealIP:
+		return true
+	}
+	return false
 }
 
 // authority judges Host and says whom the request is for (RFC 9112 §3.2, §3.3).

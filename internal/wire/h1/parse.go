@@ -51,10 +51,15 @@ func (p *Parser) Init(k Kind, l *Limits, a Allow) {
 	if k == Request {
 		d = &DefaultRequest
 	}
-	if l == nil {
-		l = d
+	p.lim = *d
+	if l != nil {
+		p.lim = l.or(d)
 	}
-	*p = Parser{kind: k, allow: a, lim: l.or(d)}
+	// Everything but repairs, which nrepair bounds: this runs for each message.
+	p.kind, p.allow, p.state = k, a, begin
+	p.line, p.scan, p.start, p.method, p.field = 0, 0, 0, 0, 0
+	p.nrepair, p.blanks, p.junk = 0, 0, junk{}
+	p.noted, p.err = [2]uint64{}, Error{}
 }
 
 // Parse reads a head from b, which holds all bytes of the message so far. It

@@ -35,10 +35,7 @@ func (p *Parser) requestPreface(b []byte) (more bool, err Error) {
 func (p *Parser) requestLine(b []byte, h *message.Head, end int) Error {
 	h.Method = message.Span{Off: uint32(p.start), Len: uint32(p.method - p.start)}
 	start := p.method + 1
-	i := start
-	for i < end && target[b[i]] {
-		i++
-	}
+	i := start + targetLen(b[start:end])
 	switch {
 	// No version: that is HTTP/0.9, which ended with RFC 2616, or a lost blank.
 	case i == end || i == start && space(b[i]):

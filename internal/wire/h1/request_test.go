@@ -239,12 +239,13 @@ func TestForwardedRequestFields(t *testing.T) {
 		"Content-Length: 0\r\n" +
 		"X-Forwarded-For: 1\r\nX-Forwarded-Host: 1\r\nX-Forwarded-Proto: 1\r\nX-Forwarded-Port: 1\r\n" +
 		"X-Real-IP: 1\r\nForwarded: for=1\r\n" +
+		"X_Forwarded-For: 1\r\nCONTENT_LENGTH: 5\r\nTransfer_Encoding: chunked\r\nX_Other: 1\r\n" +
 		"Authorization: Bearer x\r\n" +
 		"Content-Type: text/plain\r\n" +
 		"Cache-Control: no-store\r\n" +
 		"Via: 1.1 b\r\n" +
 		"Cookie: a=b\r\n\r\n"
-	const kept = "Authorization: Bearer x\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\nVia: 1.1 b\r\nCookie: a=b\r\n"
+	const kept = "X_Other: 1\r\nAuthorization: Bearer x\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\nVia: 1.1 b\r\nCookie: a=b\r\n"
 	var p Parser
 	var h message.Head
 	p.Init(Request, nil, AllowRequest)

@@ -246,3 +246,21 @@ func TestErrorsStay(t *testing.T) {
 		}
 	}
 }
+
+// A Parser that has read anything is as good as new behind Init.
+func TestInitForgets(t *testing.T) {
+	seed(func(_ Kind, raw string) {
+		var fresh, used Parser
+		used.Init(Response, &Limits{Head: 10000}, AllowResponse)
+		var h message.Head
+		used.Parse([]byte(raw), &h)
+		for _, k := range []Kind{Request, Response} {
+			used.Init(k, nil, 0)
+			fresh.Init(k, nil, 0)
+			used.repairs = fresh.repairs
+			if used != fresh {
+				t.Fatalf("%q: %+v, want %+v", raw, used, fresh)
+			}
+		}
+	})
+}
