@@ -30,7 +30,12 @@ func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) 
 	began := p.loop.Now()
 	limit := p.up.o.Timeouts.Secure
 	tap := &tap{Stream: s, first: make([]byte, 0, evidenceMost)}
-	t, err := loop.Secure(tap, e.tls, min(until, began.Add(int64(limit))))
+	config, wanted := e.tls.Clone(), false
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		wanted = true
+		return &tls.Certificate{}, nil // we have none
+	}
+	t, err := loop.Secure(tap, config, min(until, began.Add(int64(limit))))
 	if err == nil {
 		tap.first = nil
 		tm.Secured = p.loop.Now()
@@ -46,6 +51,12 @@ func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) 
 		return nil, cut(fault.Secure, e, took)
 	}
 	f := handshakeFault(err, tap.first)
+	if wanted && f.ID == fault.TLSAlertHandshakeFailure {
+		// "If no suitable certificate is available [...] the server MAY at its
+		// discretion [...] respond with a fatal handshake_failure alert."
+		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
+		f.ID = fault.TLSAlertCertificateRequired
+	}
 	f.With("endpoint", e.target.Name).With("address", tm.Address).With("host", e.tls.ServerName).
 		With("limit", short(limit)).With("after", short(took))
 	return nil, f.Because(err)
