@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/reverse"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+)
+
+// probeTime bounds one look at an endpoint: longer than a healthy start page
+// takes, short enough to wait for at a prompt.
+const probeTime = 2 * time.Second
+
+// prober asks endpoints with the gateway's own resolver, dialler and parser, so
+// that its verdict is the one that requests will meet. It has a loop of its own,
+// and its requests count for no ejection.
+type prober struct {
+	engine  loop.Engine
+	loop    loop.Loop
+	local   *upstream.Local
+	options *reverse.Options
+}
+
+func newProber(u *upstream.Upstream, o *reverse.Options) *prober {
+	p := &prober{engine: loop.Portable(loop.PortableOptions{Loops: 1}), options: o}
+	p.loop = p.engine.Loops()[0]
+	p.local = u.On(p.loop)
+	return p
+}
+
+func (p *prober) close() {
+	var closed sync.WaitGroup
+	closed.Add(1)
+	p.loop.Post(func() {
+		p.local.Close()
+		closed.Done()
+	})
+	closed.Wait()
+	p.engine.Close()
+}
+
+// ask looks at the endpoints, all at once, and waits for the verdicts. It ends
+// early when ctx does; the verdicts mean nothing then.
+func (p *prober) ask(ctx context.Context, ends []*upstream.Endpoint) []verdict {
+	verdicts := make([]verdict, len(ends))
+	var done sync.WaitGroup
+	done.Add(len(ends))
+	for i, e := range ends {
+		p.loop.Post(func() {
+			defer done.Done()
+			t := p.loop.Current()
+			stop := context.AfterFunc(ctx, func() { p.loop.Post(t.Interrupt) })
+			defer stop()
+			if ctx.Err() == nil {
+				verdicts[i] = p.look(e)
+			}
+		})
+	}
+	done.Wait()
+	return verdicts
+}
+
+// look connects to e, asks for its start page and reads the head of the answer.
+// It is a task of the prober's loop.
+func (p *prober) look(e *upstream.Endpoint) verdict {
+	began := p.loop.Now()
+	until := began.Add(int64(probeTime))
+	v := verdict{name: e.Name()}
+	took := func() time.Duration { return time.Duration(p.loop.Now() - began) }
+	c, f := p.local.Dial(e, until, nil)
+	if f != nil {
+		v.down, v.fault, v.took = true, f, took()
+		return v
+	}
+	defer p.local.Drop(c, true)
+	request := "GET / HTTP/1.1\r\nHost: " + authority(e.Target()) +
+		"\r\nUser-Agent: gatewhy/" + number + " (start-up probe)\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+	// A send that breaks says less than what the endpoint may have said before.
+	c.Stream.Send([]byte(request), nil, until)
+	var a http1.Answer
+	defer a.In.Release()
+	a.Start(c.Stream, &p.options.Limits, p.options.Allow)
+	for {
+		ok, f := a.ParseHead()
+		switch {
+		case f != nil:
+			v.fault, v.took = f, took()
+			return v
+		case ok && a.Head.Status < 200 && a.Head.Status != 101 && a.Interims < maxInterims:
+			a.Next()
+			continue
+		case ok:
+			v.status, v.minor, v.took = a.Head.Status, a.Head.Minor, took()
+			return v
+		}
+		if err := a.Fill(until); err != nil {
+			v.fault, v.took = p.ended(&a, err), took()
+			return v
+		}
+	}
+}
+
+// maxInterims bounds what a probe reads before the answer.
+const maxInterims = 8
+
+func (p *prober) ended(a *http1.Answer, err error) *fault.Fault {
+	if f := upstream.TLSFault(err); f != nil {
+		return f
+	}
+	return a.HeadEnded(err, &http1.Circumstances{Limit: probeTime.String()})
+}
+
+// authority is the Host field for a target.
+func authority(t upstream.Target) string {
+	if t.Path != "" {
+		return "localhost"
+	}
+	name := t.Name
+	if t.Secure {
+		name = name[len("https://"):]
+	}
+	return name
+}

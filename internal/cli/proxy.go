@@ -1,0 +1,265 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gatewhy/gatewhy/internal/admin"
+	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/settings"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+)
+
+// upstreamName is what logs call the one upstream that a command line can name.
+const upstreamName = "app"
+
+// proxyFlags are the flags that are not settings of the gateway itself.
+type proxyFlags struct {
+	log, logFile, runDir string
+	drain                string
+	plain                bool
+}
+
+func (e *env) proxy() *cobra.Command {
+	f := &proxyFlags{}
+	c := &cobra.Command{
+		Use:   "proxy LISTEN UPSTREAM...",
+		Short: "Stand in front of servers: an HTTP/1.1 reverse proxy",
+		Long: "Stand in front of servers: an HTTP/1.1 reverse proxy.\n\n" +
+			"LISTEN    :8080  127.0.0.1:8080  localhost:8080  [::]:8080  unix:/run/web.sock\n" +
+			"UPSTREAM  app:3000  :3000  :3000-3003  10.0.0.7:80  https://app  unix:/run/app.sock\n" +
+			"          several share the load and stand in for each other",
+		Example: "  gatewhy proxy :8080 localhost:3000\n" +
+			"  gatewhy proxy :8080 :3000-3003 --timeout-first-byte 15s\n" +
+			"  gatewhy proxy localhost:8080 https://app.example --upstream-ca ca.pem",
+		Args: arguments(cobra.MinimumNArgs(2), "an address to listen on and at least one upstream"),
+		RunE: func(c *cobra.Command, args []string) error { return e.runProxy(c, f, args) },
+	}
+	c.Flags().SortFlags = false
+	c.Flags().StringVar(&f.log, "log", "", "access log: `FORM` is text, json or off; text on a terminal and json elsewhere unless set")
+	c.Flags().StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
+	c.Flags().StringVar(&f.drain, "drain", settings.FormatDuration(gateway.DefaultDrain),
+		"how long a stop waits for requests under way, as a `DURATION`: under the 90s after which systemd kills")
+	c.Flags().BoolVar(&f.plain, "plain", false, "no colour")
+	c.Flags().StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
+	group(c.Flags(), generalGroup, "log", "log-file", "drain", "plain", "run-dir")
+	addSettings(c.Flags())
+	c.SetUsageFunc(e.groupedUsage)
+	return c
+}
+
+// running is a started proxy with everything that belongs to it.
+type running struct {
+	e       *env
+	ink     ink
+	gateway *gateway.Gateway
+	log     *accessLog
+	admin   *admin.Server
+	drain   time.Duration
+}
+
+func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
+	if err := e.environment(c.Flags()); err != nil {
+		return err
+	}
+	o := gateway.Defaults()
+	if err := settings.Apply(&o, given(c.Flags())); err != nil {
+		return misused(err, "gatewhy proxy --help tells what each setting takes")
+	}
+	drain, err := settings.ParseDuration(f.drain)
+	if err != nil {
+		return misused(fmt.Errorf("--drain %q: %w", f.drain, err), "")
+	}
+	at, err := parseListen(args[0])
+	if err != nil {
+		return misused(err, "LISTEN is one of :8080, 127.0.0.1:8080, localhost:8080, [::]:8080, unix:/run/web.sock")
+	}
+	o.Upstream.Name = upstreamName
+	if o.Upstream.Targets, err = parseTargets(args[1:]); err != nil {
+		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, unix:/run/app.sock")
+	}
+	log, err := e.openLog(f)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
+	o.Client.MaxConnections = share(o.Client.MaxConnections, o.Loops)
+
+	// From here on a signal must find its handler: a supervisor may stop what it has
+	// just started.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	// A log reader that has gone must not take the gateway with it.
+	signal.Ignore(syscall.SIGPIPE)
+
+	r := &running{e: e, ink: e.ink(e.errTTY, f.plain), log: log, drain: drain}
+	if r.gateway, err = at.start(&o); err != nil {
+		return cannotListen(err, at, args)
+	}
+	started := time.Now()
+	r.admin, err = admin.Start(admin.Options{Dir: f.runDir, Incidents: r.gateway.Incidents(),
+		State: func() admin.State { return r.state(started) }})
+	if err != nil {
+		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
+	} else {
+		defer r.admin.Close()
+	}
+	r.say(&o, at)
+	ctx, stop := context.WithCancel(c.Context())
+	watched := make(chan struct{})
+	go func() { // ends when the upstreams are up or ctx is done
+		defer close(watched)
+		r.watch(ctx, &o, at)
+	}()
+	r.serve(signals)
+	stop()
+	<-watched
+	return nil
+}
+
+// share is what each loop may have of n, so that all together have n or little
+// more; connections are dealt to loops in turn.
+func share(n, loops int) int {
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0) // what the engine takes
+	}
+	return (n + loops - 1) / loops
+}
+
+func (r *running) state(started time.Time) admin.State {
+	s := admin.State{PID: os.Getpid(), Version: number, Node: r.gateway.Node(), Started: started.UTC().Round(0),
+		Incidents: r.gateway.Incidents().Total(), Endpoints: admin.Endpoints(r.gateway.Upstream().State())}
+	for _, a := range r.gateway.Addresses() {
+		s.Listen = append(s.Listen, a.String())
+	}
+	return s
+}
+
+// serve waits for signals until one of them has ended the gateway.
+func (r *running) serve(signals <-chan os.Signal) {
+	drained := make(chan struct{})
+	draining := false
+	for {
+		select {
+		case <-drained:
+			return
+		case s := <-signals:
+			switch {
+			case s == syscall.SIGUSR1:
+				if err := r.log.reopen(); err != nil {
+					r.e.complain(fmt.Errorf("the access log stays where it was: %w", err), "")
+				}
+			case s == syscall.SIGHUP && !r.e.errTTY:
+				// Supervisors send it for "read your configuration again".
+				fmt.Fprintln(r.e.err, "nothing to read again: there is no config file, the settings are flags")
+			case draining:
+				r.log.flush()
+				return // at once
+			default:
+				draining = true
+				fmt.Fprintf(r.e.err, "\nstopping: requests under way have %s to end · again = at once\n", settings.FormatDuration(r.drain))
+				go func() { // ends when the gateway has
+					defer close(drained)
+					r.gateway.Drain(r.drain)
+				}()
+			}
+		}
+	}
+}
+
+func parseTargets(args []string) (list []upstream.Target, err error) {
+	var wrong []error
+	for _, s := range args {
+		t, err := upstream.ParseTarget(s)
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		list = append(list, t...)
+	}
+	return list, errors.Join(wrong...)
+}
+
+// start starts the gateway at the first of the alternatives that this machine
+// has: not every one has IPv6.
+func (at *listen) start(o *gateway.Options) (g *gateway.Gateway, err error) {
+	for _, addresses := range at.alternatives {
+		o.Listen = addresses
+		g, err = gateway.Start(*o)
+		if !errors.Is(err, syscall.EAFNOSUPPORT) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+			break
+		}
+	}
+	return g, err
+}
+
+// given are the settings that were set, by name.
+func given(flags *pflag.FlagSet) map[string]string {
+	set := map[string]string{}
+	flags.Visit(func(f *pflag.Flag) {
+		if settings.Find(f.Name) != nil {
+			set[f.Name] = f.Value.String()
+		}
+	})
+	return set
+}
+
+// variable is the environment's name of a flag.
+func variable(flag string) string {
+	return "GATEWHY_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// environment sets the flags that the command line left unset.
+func (e *env) environment(flags *pflag.FlagSet) error {
+	var wrong []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		v := e.getenv(variable(f.Name))
+		if f.Changed || v == "" || f.Name == "help" {
+			return
+		}
+		if err := flags.Set(f.Name, v); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s=%q: %w", variable(f.Name), v, err))
+		}
+	})
+	if err := errors.Join(wrong...); err != nil {
+		return misused(err, "the environment stands in for flags: GATEWHY_TIMEOUT_READ is --timeout-read")
+	}
+	return nil
+}
+
+// addSettings makes a flag of each setting of the gateway.
+func addSettings(flags *pflag.FlagSet) {
+	for _, s := range settings.All() {
+		f := flags.VarPF(&value{kind: s.Value, text: s.Default}, s.Name, "", s.Help)
+		f.DefValue = s.Default
+		if s.Value == "" {
+			f.NoOptDefVal = "true"
+		}
+		group(flags, s.Group, s.Name)
+	}
+}
+
+// value is a flag's text, read later: settings.Apply tells all mistakes at once.
+type value struct{ kind, text string }
+
+func (v *value) String() string { return v.text }
+
+func (v *value) Set(s string) error {
+	v.text = s
+	return nil
+}
+
+// Type is what help shows for the value.
+func (v *value) Type() string { return v.kind }
