@@ -16,7 +16,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"syscall"
 
 	"github.com/miekg/dns"
 
@@ -154,29 +153,6 @@ const (
 )
 
 func (e End) String() string { return [...]string{"FIN", "RST", "stall", "keep-alive"}[e] }
-
-// Injection is what an engine must pretend in the place of the network or the
-// machine. The zero value pretends nothing.
-type Injection struct {
-	// DialErrno is what every connect to the origin ends in.
-	DialErrno syscall.Errno
-	// PauseAfterConnect hands a fresh connection over only when the peer's FIN or
-	// RST has arrived.
-	PauseAfterConnect bool
-	// HideClose lets Stream.Check say that a connection is well whose FIN has
-	// arrived: the FIN crosses the request.
-	HideClose bool
-	// NoAck lets Stream.Delivery say that nothing sent since the first exchange
-	// of a connection was acknowledged.
-	NoAck bool
-	// SpoolErrno is what writing a request body to disk ends in.
-	SpoolErrno syscall.Errno
-	// Panic makes the exchange panic once, where it would make its attempt.
-	Panic bool
-}
-
-// Any reports whether there is anything to pretend.
-func (i Injection) Any() bool { return i != Injection{} }
 
 // Self stands for the gateway's own listening address in Origin.Target.
 const Self = "%GATEWAY%"

@@ -88,7 +88,7 @@ func ended(t *testing.T, o *Origin, c net.Conn, e End) {
 		}
 	case Hang, Keep:
 		// The origin neither speaks nor ends until we end our side.
-		if o.active.Load() != 1 {
+		if err := o.AwaitHit(t.Context()); err != nil || o.active.Load() != 1 {
 			t.Error("the connection has ended")
 		}
 		c.(*net.TCPConn).CloseWrite()
