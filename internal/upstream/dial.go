@@ -27,7 +27,7 @@ const (
 	badFor = 10 * time.Second
 
 	// favourFor is how long the family that worked goes first, before the other
-	// one gets another chance (RFC 8305 §4 advises about 10 minutes).
+	// one gets another chance: routes come and go.
 	favourFor = 10 * time.Minute
 )
 

@@ -21,7 +21,7 @@ import (
 
 const (
 	// udpSize is the largest answer asked for over UDP: it fits into one packet on
-	// all common paths (RFC 9715 §3.2.2 recommends at most 1400, DNS Flag Day 1232).
+	// all common paths (RFC 9715 §3.2 allows 1400, DNS Flag Day 2020 asked for 1232).
 	udpSize = 1232
 
 	// aliasesMost bounds a chain of CNAMEs; sane zones have two or three.
@@ -386,9 +386,9 @@ func (r *resolver) timeout(host string, limit, after time.Duration) *fault.Fault
 // errUnreadable is an answer that is not DNS.
 var errUnreadable = errors.New("answer is not a DNS message")
 
-// exchange asks one server one question: over UDP, over TCP if the answer was
-// cut (RFC 7766 §5) or cannot be read, and without EDNS if the server cannot
-// bear it (RFC 6891 §7).
+// exchange asks one server one question over UDP: again without EDNS if the
+// server cannot bear it (RFC 6891 §6.2.2), and over TCP if the answer was cut
+// (RFC 7766 §5) or cannot be read.
 func (q *question) exchange(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
 	ask := new(dns.Msg)
 	ask.SetQuestion(name, qtype)
@@ -396,13 +396,15 @@ func (q *question) exchange(ctx context.Context, server, name string, qtype uint
 	ctx, cancel := context.WithTimeout(ctx, q.try)
 	defer cancel()
 	m, err := roundTrip(ctx, "udp", server, ask)
-	plain := errors.Is(err, errUnreadable) || err == nil && m.Rcode == dns.RcodeFormatError
-	if plain {
+	if err == nil && m.Rcode == dns.RcodeFormatError {
 		ask.Extra = nil
+		if plain, err := roundTrip(ctx, "udp", server, ask); err == nil {
+			m = plain
+		}
 	}
-	if plain || err == nil && m.Truncated {
-		if over, err := roundTrip(ctx, "tcp", server, ask); err == nil {
-			return over, nil
+	if err == nil && m.Truncated || errors.Is(err, errUnreadable) {
+		if whole, err := roundTrip(ctx, "tcp", server, ask); err == nil {
+			return whole, nil
 		}
 	}
 	return m, err
@@ -429,7 +431,7 @@ func roundTrip(ctx context.Context, network, server string, ask *dns.Msg) (*dns.
 		case err == nil && answers(m, ask):
 			return m, nil
 		case err == nil:
-			// Somebody guesses, or an old answer is late (RFC 5452 §4): wait on.
+			// Somebody guesses, or an old answer is late: wait on.
 		case errors.As(err, &broken), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 			return nil, err
 		default:
@@ -438,7 +440,7 @@ func roundTrip(ctx context.Context, network, server string, ask *dns.Msg) (*dns.
 	}
 }
 
-// answers reports whether m answers ask (RFC 5452 §3). Servers that fail early
+// answers reports whether m answers ask (RFC 5452 §9.1). Servers that fail early
 // may leave the question out.
 func answers(m, ask *dns.Msg) bool {
 	if m.Id != ask.Id || !m.Response {

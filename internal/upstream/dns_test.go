@@ -229,6 +229,23 @@ func TestTruncatedAnswerIsReadOverTCP(t *testing.T) {
 	}
 }
 
+func TestServerWithoutEDNS(t *testing.T) {
+	server := nameServer(t, func(w dns.ResponseWriter, r *dns.Msg) {
+		m := new(dns.Msg).SetReply(r)
+		switch {
+		case r.IsEdns0() != nil:
+			m.Rcode, m.Question = dns.RcodeFormatError, nil // as servers of the last century do
+		case r.Question[0].Qtype == dns.TypeA:
+			m.Answer = []dns.RR{record(t, "app.test. 60 A 127.0.0.2")}
+		}
+		w.WriteMsg(m)
+	})
+	a := asker(t, server).lookup("app.test", time.Minute)
+	if d := cmp.Diff(addrs("127.0.0.2"), a.addrs, byText); d != "" {
+		t.Errorf("%s (%v)", d, a.fault)
+	}
+}
+
 func TestForgedAnswersAreIgnored(t *testing.T) {
 	server := nameServer(t, func(w dns.ResponseWriter, r *dns.Msg) {
 		forge := func(change func(*dns.Msg)) {

@@ -54,10 +54,11 @@ type Conn struct {
 }
 
 // Undelivered reports whether TCP proves that nothing of the current request
-// reached the endpoint (faults.md rule RP): the answer to our bytes was RST from
-// a closed socket, and none of them was acknowledged. Ask only when reading
-// ended by FIN (io.EOF): after ECONNRESET it proves nothing, since an
-// application that read the request may reset before its kernel acknowledges.
+// reached the endpoint's application: the answer to our bytes was RST from a
+// closed socket, and none of them was acknowledged. It is a proof only when
+// reading ended by FIN (io.EOF): after ECONNRESET do not ask, since an
+// application that has read the request may reset before its kernel
+// acknowledges anything.
 func Undelivered(c *Conn) bool {
 	d, ok := c.Stream.Delivery()
 	return ok && d.Closed && d.Acked <= c.SentBefore

@@ -52,8 +52,9 @@ func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) 
 	}
 	f := handshakeFault(err, tap.first)
 	if wanted && f.ID == fault.TLSAlertHandshakeFailure {
-		// "If no suitable certificate is available [...] the server MAY at its
-		// discretion [...] respond with a fatal handshake_failure alert."
+		// "If the client does not send any certificates, the server MAY at its
+		// discretion either continue the handshake without client authentication,
+		// or respond with a fatal handshake_failure alert."
 		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
 		f.ID = fault.TLSAlertCertificateRequired
 	}

@@ -6,7 +6,10 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // still is a loop whose clock the test moves and whose tasks never run: for what
 // does not wait.
