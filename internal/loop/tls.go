@@ -39,6 +39,7 @@ type TLS struct {
 	end     error // how the transport's input ended; nil while it lasts
 	told    bool  // conn knows of end
 	left    bool  // conn may hold plaintext
+	ended   error // how the plaintext ended; nil while it lasts
 	spill   []byte
 	filling bool
 
@@ -171,11 +172,16 @@ func (t *TLS) more(until Time) error {
 }
 
 // ready reports whether conn can do something without input from the transport.
-func (t *TLS) ready() bool { return t.left || t.end != nil || wholeRecord(t.in.Bytes()) }
+func (t *TLS) ready() bool {
+	return t.left || t.end != nil || t.ended != nil || wholeRecord(t.in.Bytes())
+}
 
 // open lets conn decrypt into p. 0 and nil mean that what came was not for us (a
 // session ticket, a new key, part of a message).
 func (t *TLS) open(p []byte) (int, error) {
+	if t.ended != nil {
+		return 0, t.ended
+	}
 	n, err := t.conn.Read(p)
 	t.left = n == len(p)
 	if !t.sending && t.out != nil {
@@ -184,13 +190,15 @@ func (t *TLS) open(p []byte) (int, error) {
 	if n > 0 || err == nil || errors.Is(err, errPause) {
 		return n, nil
 	}
-	if !t.told {
-		return 0, err
+	switch {
+	case !t.told:
+		t.ended = err
+	case t.end != io.EOF:
+		t.ended = t.end
+	default:
+		t.ended = ErrTruncated
 	}
-	if t.end != io.EOF {
-		return 0, t.end
-	}
-	return 0, ErrTruncated
+	return 0, t.ended
 }
 
 // Check is Stream.Check for what is inside: records without application data,
