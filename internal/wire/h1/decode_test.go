@@ -116,6 +116,17 @@ func TestChunkLimits(t *testing.T) {
 	}
 }
 
+// A limit below what is read in one go holds as well.
+func TestTinyChunkLine(t *testing.T) {
+	for _, raw := range []string{"5\r\nhello\r\n005\r\n", "5\r\nhello\r\n0005\r\n"} {
+		for _, pieces := range [][][]byte{{[]byte(raw)}, byBytes([]byte(raw))} {
+			if o := chunks(&Limits{ChunkLine: 4}, 0, pieces...); o.Body0 != (Error{ChunkLineTooLong, 14}) || o.Body != "hello" {
+				t.Errorf("%q: %s", raw, o)
+			}
+		}
+	}
+}
+
 // Extensions may not outweigh the payload for long.
 func TestExtensionsAreBounded(t *testing.T) {
 	line := "1;a=" + strings.Repeat("x", 1018) + "\r\n" // 1 KiB
