@@ -110,7 +110,7 @@ func handshakeFault(err error, first []byte) *fault.Fault {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
 		return fault.New(fault.TLSRSTInHandshake, "errno", errno(err), "received", strconv.Itoa(len(first)))
 	}
-	return fault.New(fault.TLSHandshakeInvalid, "got", strings.TrimPrefix(err.Error(), "tls: "))
+	return fault.New(fault.TLSHandshakeInvalid, "got", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "local error: "), "tls: "))
 }
 
 func gotPlaintext(first []byte) *fault.Fault {
