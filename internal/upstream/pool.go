@@ -66,8 +66,9 @@ func Undelivered(c *Conn) bool {
 
 // Take returns an idle connection to e that is still good, the one used last; nil
 // if there is none. Those found dead on the way are closed, and the note says
-// why: reuse_unsolicited_data, reuse_idle_408 or reuse_fin_before_write, the
-// first of these that was met; "" if none was. No request was sent on them.
+// why: reuse_unsolicited_data, reuse_idle_408, conn_close_lie or
+// reuse_fin_before_write, the first of these that was met; "" if none was. No
+// request was sent on them.
 func (p *Local) Take(e *Endpoint) (c *Conn, note fault.ID) {
 	b := &p.bench[e.index]
 	now := p.loop.Now()
@@ -108,8 +109,11 @@ func (p *Local) autopsy(c *Conn, err error) fault.ID {
 		}
 		in.Release()
 	}
+	now := p.loop.Now()
+	if note == fault.ReuseFINBeforeWrite && c.limit > 0 && now-c.Idled < loop.Time(c.limit) {
+		note = fault.ConnCloseLie // it had promised to wait for longer
+	}
 	if note != fault.ReuseUnsolicitedData {
-		now := p.loop.Now()
 		c.Endpoint.habit.saw(now, now-c.Idled, c.looked-c.Idled)
 	}
 	c.Stream.Close()
@@ -127,7 +131,7 @@ func isRequestTimeout(b []byte) bool {
 // graver returns the note to show of two: what hints at a broken endpoint comes
 // before what happens to all.
 func graver(a, b fault.ID) fault.ID {
-	for _, id := range [...]fault.ID{fault.ReuseUnsolicitedData, fault.ReuseIdle408, fault.ReuseFINBeforeWrite} {
+	for _, id := range [...]fault.ID{fault.ReuseUnsolicitedData, fault.ReuseIdle408, fault.ConnCloseLie, fault.ReuseFINBeforeWrite} {
 		if a == id || b == id {
 			return id
 		}
