@@ -3,8 +3,9 @@
 // make of it.
 //
 // It is what httptest is to handlers: a test starts a recipe, gives its
-// [Origin.Target] to a gateway as upstream, lets [Recipe.Play] be the client and
-// compares. The same recipes stand behind `gatewhy lab`, `demo` and `prove`.
+// [Origin.Target] to a gateway as upstream, plays the client that the recipe
+// describes, and compares. The same recipes stand behind `gatewhy lab`, `demo`
+// and `prove`.
 //
 // Recipes are data where bytes and an end of connection are enough: corpus.go
 // is the golden corpus of broken answers, the files named like the fault

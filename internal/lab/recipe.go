@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"strconv"
 	"strings"
 	"sync"
 
@@ -185,3 +186,28 @@ func like(name, corpusCase, why string) *Recipe {
 func (r *Recipe) sends(pieces ...string) *Recipe { r.Pieces = pieces; return r }
 
 func (r *Recipe) then(c ClientEnd) *Recipe { r.Client = c; return r }
+
+// host fills in the authority.
+func host(request, address string) string { return strings.ReplaceAll(request, "%HOST%", address) }
+
+// Requested is the raw request for that authority, without the upload.
+func (r *Recipe) Requested(authority string) string {
+	request := r.Request
+	if request == "" {
+		request = plainGET
+	}
+	request = strings.ReplaceAll(request, "%UPLOAD%", strconv.FormatInt(r.Upload, 10))
+	return host(request, authority)
+}
+
+// Method is the method of the request, "" if it is none.
+func (r *Recipe) Method() string {
+	method, _, ok := strings.Cut(r.Requested(""), " ")
+	if len(r.Pieces) > 0 {
+		method, _, ok = strings.Cut(strings.Join(r.Pieces, ""), " ")
+	}
+	if !ok {
+		return ""
+	}
+	return method
+}

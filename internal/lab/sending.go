@@ -160,25 +160,20 @@ func reuseRecipes() []*Recipe {
 // blackholes swallow the second request of a connection. The kernel behind it is
 // alive and acknowledges, so the engine must deny that.
 func blackholes() []*Recipe {
-	swallow := func(c *Conn) {
-		if c.N > 0 || !c.Good() {
-			c.Stall() // the retry meets the same silence
-			return
-		}
-		if c.Idle() {
-			c.Ready()
-			c.ReadRequest()
-			c.Stall()
-		}
-	}
-	hole := func(name, request string) *Recipe {
-		r := refused(name, fault.ReuseBlackhole, "").asks(request).status(504).lost().
+	hole := func(name, request string, status int) *Recipe {
+		r := refused(name, fault.ReuseBlackhole, "").asks(request).status(status).lost().
 			set("timeout-first-byte", soon).
-			because("the way to the origin has gone: the second request of a connection is never acknowledged").does(swallow)
-		r.Warm, r.Inject.NoAck = true, true
+			because("the way to the origin has gone: the second request of a connection is never acknowledged").
+			warm(func(c *Conn) {
+				if c.Idle() {
+					c.Ready()
+					c.Stall()
+				}
+			})
+		r.Inject.NoAck = true
 		return r
 	}
-	return []*Recipe{hole("reuse_blackhole", ""), hole("reuse_blackhole/post", postHello)}
+	return []*Recipe{hole("reuse_blackhole", "", 200), hole("reuse_blackhole/post", postHello, 504)}
 }
 
 // hangUpIdle closes the connection while it is idle.

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -26,10 +24,10 @@ type Reply struct {
 	Err error
 }
 
-// Play is the client's part of the recipe: it sends what the recipe asks to the
+// play is the client's part of the recipe: it sends what the recipe asks to the
 // gateway at address, as the origin o stands behind it, and returns what came
 // back. It opens one connection, and Hold more.
-func (r *Recipe) Play(ctx context.Context, address string, o *Origin) (*Reply, error) {
+func (r *Recipe) play(ctx context.Context, address string, o *Origin) (*Reply, error) {
 	for range r.Hold {
 		c, err := dial(ctx, address)
 		if err != nil {
@@ -70,31 +68,6 @@ func (r *Recipe) Play(ctx context.Context, address string, o *Origin) (*Reply, e
 
 func dial(ctx context.Context, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", address)
-}
-
-// host fills in the authority.
-func host(request, address string) string { return strings.ReplaceAll(request, "%HOST%", address) }
-
-// Requested is the raw request for that authority, without the upload.
-func (r *Recipe) Requested(authority string) string {
-	request := r.Request
-	if request == "" {
-		request = plainGET
-	}
-	request = strings.ReplaceAll(request, "%UPLOAD%", strconv.FormatInt(r.Upload, 10))
-	return host(request, authority)
-}
-
-// Method is the method of the request, "" if it is none.
-func (r *Recipe) Method() string {
-	method, _, ok := strings.Cut(r.Requested(""), " ")
-	if len(r.Pieces) > 0 {
-		method, _, ok = strings.Cut(strings.Join(r.Pieces, ""), " ")
-	}
-	if !ok {
-		return ""
-	}
-	return method
 }
 
 // send writes the request; a gateway that answers early may refuse the rest.
@@ -172,37 +145,4 @@ func read(in *bufio.Reader, method string) *Reply {
 		re.Cut = re.Err != nil && re.Status != http.StatusSwitchingProtocols
 		return re
 	}
-}
-
-// Judge compares what a client got with what the recipe promises, and says in
-// words what is wrong; "" if all is well. rescued says that a good second
-// endpoint stood beside the origin.
-func (r *Recipe) Judge(re *Reply, rescued bool) string {
-	if rescued && r.Rescue {
-		if re.Status != http.StatusOK || re.Cut || string(re.Body) != hello {
-			return fmt.Sprintf("not rescued: status %d, body %q, cut %t", re.Status, re.Body, re.Cut)
-		}
-		return ""
-	}
-	if r.Cut && re.Status != r.Status {
-		if re.Status == 0 {
-			return fmt.Sprintf("closed without an answer: %v", re.Err)
-		}
-		if re.Status >= 500 {
-			return fmt.Sprintf("status %d, want %d", re.Status, r.Status)
-		}
-		if !re.Cut {
-			return fmt.Sprintf("status %d with %d bytes passed for a whole answer", re.Status, len(re.Body))
-		}
-		return ""
-	}
-	switch {
-	case re.Status != r.Status:
-		return fmt.Sprintf("status %d, want %d", re.Status, r.Status)
-	case re.Cut:
-		return fmt.Sprintf("the answer with status %d is cut: %v", re.Status, re.Err)
-	case (r.Want == "" || r.Status == http.StatusOK) && string(re.Body) != r.Body:
-		return fmt.Sprintf("body %q, want %q", re.Body, r.Body)
-	}
-	return ""
 }
