@@ -16,6 +16,7 @@ type conn struct {
 	client     http1.Client
 	task       loop.Task
 	prev, next *conn
+	idle       bool   // it waits for a request
 	address    []byte // of the client, without port
 	trusted    bool
 	added      []byte
@@ -26,7 +27,7 @@ type conn struct {
 func (s *Server) Serve(stream loop.Stream) {
 	c := &conn{task: s.loop.Current()}
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
-	s.open++
+	s.link(c)
 	defer s.close(c)
 	remote := stream.Remote()
 	if ip := remote.IP.Addr().Unmap(); ip.IsValid() {
@@ -52,7 +53,7 @@ func (s *Server) Serve(stream loop.Stream) {
 func (s *Server) close(c *conn) {
 	c.client.In.Release()
 	c.client.Stream.Close()
-	s.open--
+	s.unlink(c)
 	if s.open == 0 {
 		for _, t := range s.drained {
 			t.Wake()
@@ -61,8 +62,18 @@ func (s *Server) close(c *conn) {
 	}
 }
 
-// waitRequest waits for the first byte of a request, on the ring of idle
-// connections, where Drain finds it.
+func (s *Server) link(c *conn) {
+	c.prev, c.next = s.conns.prev, &s.conns
+	c.prev.next, c.next.prev = c, c
+	s.open++
+}
+
+func (s *Server) unlink(c *conn) {
+	c.prev.next, c.next.prev = c.next, c.prev
+	s.open--
+}
+
+// waitRequest waits for the first byte of a request; Drain may end the wait.
 func (s *Server) waitRequest(c *conn) bool {
 	if c.client.In.Len() > 0 {
 		return true // pipelined
@@ -70,10 +81,9 @@ func (s *Server) waitRequest(c *conn) bool {
 	if s.draining && c.client.Served > 0 {
 		return false
 	}
-	c.prev, c.next = s.idle.prev, &s.idle
-	c.prev.next, c.next.prev = c, c
+	c.idle = true
 	ok := c.client.Wait()
-	c.prev.next, c.next.prev = c.next, c.prev
+	c.idle = false
 	return ok
 }
 

@@ -81,7 +81,7 @@ type Server struct {
 	responder Responder
 	log       *accesslog.Local
 	free      []*Exchange
-	idle      conn // ring of connections that wait for a request
+	conns     conn // ring of all connections
 	open      int
 	draining  bool
 	drained   []loop.Task
@@ -93,7 +93,7 @@ func NewServer(l loop.Loop, o *Options, r Responder) *Server {
 	if o.Log != nil {
 		s.log = o.Log.Local(l)
 	}
-	s.idle.next, s.idle.prev = &s.idle, &s.idle
+	s.conns.next, s.conns.prev = &s.conns, &s.conns
 	return s
 }
 
@@ -101,17 +101,25 @@ func NewServer(l loop.Loop, o *Options, r Responder) *Server {
 func (s *Server) Open() int { return s.open }
 
 // Drain ends idle connections at once and the others after their current
-// exchange. It waits for them until the moment comes, then breaks the rest.
+// exchange. When the moment comes it breaks the rest. It waits for them all.
 func (s *Server) Drain(until loop.Time) {
 	s.draining = true
-	for c := s.idle.next; c != &s.idle; c = c.next {
-		c.task.Interrupt()
+	for c := s.conns.next; c != &s.conns; c = c.next {
+		if c.idle {
+			c.task.Interrupt()
+		}
 	}
 	for s.open > 0 {
 		s.drained = append(s.drained, s.loop.Current())
-		if s.loop.Park(until) != nil {
-			return
+		if s.loop.Park(until) == nil {
+			continue
 		}
+		// Whoever waits for an upstream looks at its client now and then; all other
+		// waits are on the stream that ends here, or have a limit of their own.
+		for c := s.conns.next; c != &s.conns; c = c.next {
+			c.client.Stream.Abort()
+		}
+		until = loop.Never
 	}
 }
 

@@ -23,6 +23,7 @@ type Answer struct {
 	Received int64
 	// Interims counts the interim (1xx) heads.
 	Interims int
+	interim  int // status of the last of them
 
 	stream  loop.Stream
 	limits  *Limits
@@ -84,6 +85,7 @@ func (a *Answer) Next() {
 	a.In.Consume(a.size)
 	a.size = 0
 	a.Interims++
+	a.interim = a.Head.Status
 	a.Head.Reset()
 	a.parser.Init(h1.Response, &a.limits.Limits, a.allow)
 }
@@ -104,7 +106,8 @@ func (a *Answer) Frame(toHead bool) *fault.Fault {
 }
 
 func (a *Answer) tooLarge(size int64) *fault.Fault {
-	return fault.New(fault.BodyTooLarge, "limit", strconv.FormatInt(a.limits.Body, 10), "size", strconv.FormatInt(size, 10))
+	return fault.New(fault.BodyTooLarge, "limit", strconv.FormatInt(a.limits.Body, 10), "size", strconv.FormatInt(size, 10),
+		"received", strconv.FormatInt(a.body.Received(), 10))
 }
 
 // Repairs returns what was repaired in the head.
@@ -164,7 +167,8 @@ func (a *Answer) Piece() (piece []byte, done bool, f *fault.Fault) {
 		data, n, e := a.body.Next(in)
 		if !e.Ok() {
 			behind := a.In.Bytes()[a.size:] // with what was decoded before it, as evidence
-			return nil, false, LiftAnswer(e, behind, a.offset-int64(a.decoded), &a.limits.Limits)
+			f := LiftAnswer(e, behind, a.offset-int64(a.decoded), &a.limits.Limits)
+			return nil, false, f.With("received", strconv.FormatInt(a.body.Received(), 10))
 		}
 		a.offset += int64(n)
 		if a.size > 0 {
@@ -194,16 +198,17 @@ func (a *Answer) Payload() int64 { return a.body.Received() }
 // Trailer returns the trailer fields after the last piece, nil if there are none.
 func (a *Answer) Trailer() *message.Head { return a.body.Trailer() }
 
-// TrailerRepaired returns what was repaired in the body's framing.
-func (a *Answer) TrailerRepaired() []h1.Error { return a.body.Repairs() }
+// BodyRepairs returns what was repaired in the body's framing.
+func (a *Answer) BodyRepairs() []h1.Error { return a.body.Repairs() }
 
 // Extra returns what came behind the complete message.
 func (a *Answer) Extra() []byte { return a.In.Bytes()[a.size+a.decoded:] }
 
 // Finish judges the end of the stream inside the body: complete says that the
-// message is whole, perhaps after a repair that repaired names.
-func (a *Answer) Finish() (complete bool, repaired h1.Error) {
-	return a.body.Finish()
+// message is whole, perhaps after a repair that BodyRepairs then names.
+func (a *Answer) Finish() (complete bool) {
+	complete, _ = a.body.Finish()
+	return complete
 }
 
 // Circumstances are what the connection knows and an ended head needs.
@@ -229,12 +234,12 @@ func (a *Answer) HeadEnded(err error, c *Circumstances) *fault.Fault {
 	switch {
 	case err == loop.ErrTimeout:
 		f = a.timedOut(c, len(b) > 0)
-	case errors.Is(err, io.EOF) && len(b) > 0:
+	case ended(err) && len(b) > 0:
 		if f = a.ParseEnd(); f != nil {
 			return f
 		}
 		f = fault.New(pick(c.Reused && a.Interims == 0, fault.ReuseRacePartial, fault.HeadEOFPartial))
-	case errors.Is(err, io.EOF):
+	case ended(err):
 		f = fault.New(a.emptyEnd(c))
 	default: // reset, or another error of the socket
 		f = fault.New(a.resetEnd(c, len(b) > 0)).Because(err)
@@ -246,7 +251,8 @@ func (a *Answer) HeadEnded(err error, c *Circumstances) *fault.Fault {
 		f.Saw = excerpt(b, 0, int64(len(b)))
 	}
 	return f.With("received", strconv.FormatInt(a.Received, 10)).With("offset", strconv.Itoa(len(b))).
-		With("line", quoteLine(b, len(b))).With("errno", errno(err)).With("count", strconv.Itoa(a.Interims))
+		With("line", quoteLine(b, len(b))).With("errno", errno(err)).With("count", strconv.Itoa(a.Interims)).
+		With("status", strconv.Itoa(a.interim))
 }
 
 func (a *Answer) timedOut(c *Circumstances, begun bool) *fault.Fault {
@@ -300,7 +306,7 @@ func (a *Answer) resetEnd(c *Circumstances, begun bool) fault.ID {
 func (a *Answer) BodyEnded(err error, c *Circumstances) *fault.Fault {
 	var id fault.ID
 	chunked := a.Framing.Body == h1.Chunked
-	eof := errors.Is(err, io.EOF)
+	eof := ended(err)
 	switch {
 	case err == loop.ErrTimeout:
 		id = pick(c.Total, fault.TotalTimeout, fault.BodyReadTimeout)
@@ -329,6 +335,10 @@ func (a *Answer) BodyEnded(err error, c *Circumstances) *fault.Fault {
 	return f
 }
 
+// ended reports whether the peer ended the stream in order. Over TLS a FIN
+// without close_notify is one too: as loud as one without TLS.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
 func pick(cond bool, yes, no fault.ID) fault.ID {
 	if cond {
 		return yes
@@ -343,7 +353,7 @@ func errno(err error) string {
 		return ""
 	case errors.As(err, &no):
 		return no.Error()
-	case errors.Is(err, io.EOF):
+	case ended(err):
 		return "end of stream"
 	}
 	return err.Error()

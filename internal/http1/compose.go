@@ -27,8 +27,7 @@ type Onward struct {
 func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 	h := &q.Head
 	dst = append(dst, h.Bytes(h.Method)...)
-	dst = append(dst, ' ')
-	dst = append(dst, h.Bytes(h.Path)...)
+	dst = appendPath(append(dst, ' '), h)
 	if o.Speak10 {
 		dst = append(dst, " HTTP/1.0\r\nHost: "...)
 	} else {
@@ -64,6 +63,19 @@ func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 	return append(dst, "\r\n"...)
 }
 
+// appendPath writes the origin-form or asterisk-form of the target. An
+// absolute-form may have had no path (RFC 9112 §3.2.1, §3.2.4).
+func appendPath(dst []byte, h *message.Head) []byte {
+	path := h.Bytes(h.Path)
+	switch {
+	case len(path) == 0 && string(h.Bytes(h.Method)) == "OPTIONS":
+		return append(dst, '*')
+	case len(path) == 0 || path[0] == '?':
+		dst = append(dst, '/')
+	}
+	return append(dst, path...)
+}
+
 func appendLength(dst []byte, n int64) []byte {
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, n, 10)
@@ -85,6 +97,13 @@ type Back struct {
 func AppendAnswer(dst []byte, h *message.Head, o *Back) []byte {
 	dst = h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
 	dst = h1.AppendFields(dst, h)
+	if h.Status < 200 || h.Status == 204 {
+		// "A server MUST NOT send a Content-Length header field in any response
+		// with a status code of 1xx or 204" (RFC 9110 §8.6).
+		bare := *o
+		bare.Length = -1
+		o = &bare
+	}
 	dst = appendBack(dst, o)
 	if o.Upgrade {
 		dst = append(dst, "Connection: upgrade\r\nUpgrade: "...)

@@ -92,6 +92,14 @@ var words = map[h1.Flaw]string{
 	h1.LastChunkCut: "the end is missing behind the last chunk",
 }
 
+// due says what should stand where a flaw's byte does.
+var due = map[h1.Flaw]string{
+	h1.ChunkSizeInvalid: "a chunk size of hexadecimal digits with its CRLF", h1.ChunkSizeOverflow: "the size's CRLF",
+	h1.ChunkLineBareLF: "CRLF", h1.ChunkLineCR: "CRLF", h1.ChunkDataOverrun: "CRLF",
+	h1.ChunkExtInvalid: "a chunk extension or CRLF", h1.TrailerMalformed: "a field line of name, colon and value",
+	h1.LastChunkCut: "CRLF",
+}
+
 // LiftRequest makes a fault of the client's flaw. b holds the message from
 // offset base on.
 func LiftRequest(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
@@ -99,7 +107,7 @@ func LiftRequest(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
 	if !ok {
 		id = fault.RequestHeaderMalformed
 	}
-	if e.Flaw != h1.VersionUnsupported && e.At < 24 && base == 0 {
+	if e.At < 24 && base == 0 {
 		if p := h1.Sniff(b); p != "" {
 			f := fault.New(fault.RequestNotHTTP, "protocol", p)
 			f.Saw = excerpt(b, 0, 0)
@@ -179,7 +187,8 @@ func prove(f *fault.Fault, e h1.Error, b []byte, base int64) {
 	i := int(e.At - base)
 	b = masked(b, i)
 	f.Saw = cutOut(b, base, e.At)
-	f.With("offset", strconv.FormatInt(e.At, 10)).With("byte", quoteByte(b, i)).With("line", quoteLine(b, i))
+	f.With("offset", strconv.FormatInt(e.At, 10)).With("byte", quoteByte(b, i)).With("line", quoteLine(b, i)).
+		With("got", quoteByte(b, i)).With("want", due[e.Flaw])
 	if line := lineAt(b, i); len(line) > 0 {
 		if c := bytes.IndexByte(line, ':'); c > 0 {
 			f.With("field", quote(line[:c])).With("value", quote(bytes.TrimSpace(line[c+1:])))

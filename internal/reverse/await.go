@@ -2,7 +2,9 @@ package reverse
 
 import (
 	"errors"
+	"io"
 	"strconv"
+	"syscall"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
@@ -109,7 +111,7 @@ func (c *call) handFault() *fault.Fault {
 // circumstances gathers what the connection knows when a wait ended badly.
 func (c *call) circumstances(err error, limit loop.Time) *http1.Circumstances {
 	s := &http1.Circumstances{Reused: c.a.Reused, Upgrade: c.x.Request.Framing.Upgrade,
-		SendBroke: c.sendErr != nil, Local: c.sendErr, Limit: c.p.o.FirstByte.String()}
+		SendBroke: c.broke(err), Local: c.sendErr, Limit: c.p.o.FirstByte.String()}
 	if err == loop.ErrTimeout {
 		if limit == c.x.Deadline {
 			s.Total, s.Limit = true, c.x.Opts.Total.String()
@@ -119,8 +121,17 @@ func (c *call) circumstances(err error, limit loop.Time) *http1.Circumstances {
 		}
 		return s
 	}
-	s.Undelivered = c.answer.Received == 0 && upstream.Undelivered(c.conn)
+	// Only behind a FIN is it a proof: an application may read a request and reset
+	// before its kernel has acknowledged a byte.
+	fin := errors.Is(err, io.EOF) || errors.Is(err, loop.ErrTruncated)
+	s.Undelivered = fin && c.answer.Received == 0 && upstream.Undelivered(c.conn)
 	return s
+}
+
+// broke reports whether sending the request has failed, or would: a reset in
+// the middle of it is seen by whichever hand looks first.
+func (c *call) broke(err error) bool {
+	return c.sendErr != nil || !c.sent && !c.expecting && errors.Is(err, syscall.ECONNRESET)
 }
 
 // interim deals with one interim answer.
@@ -132,7 +143,7 @@ func (c *call) interim() *fault.Fault {
 	}
 	for _, name := range [...]message.Name{message.ContentLength, message.TransferEncoding} {
 		if i := h.Find(name); i >= 0 {
-			return a.FaultAt(fault.InterimBad, int64(h.Fields[i].Name.Off))
+			return a.FaultAt(fault.InterimBad, int64(h.Fields[i].Value.Off))
 		}
 	}
 	if a.Interims >= maxInterims {

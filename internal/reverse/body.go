@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
@@ -202,14 +203,10 @@ func (c *call) finishes(err error) *fault.Fault {
 	if err != io.EOF && !(errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != h1.ToClose) {
 		return nil
 	}
-	complete, repaired := c.answer.Finish()
-	if !complete {
+	if !c.answer.Finish() {
 		return nil
 	}
-	switch {
-	case !repaired.Ok():
-		c.note(fault.ChunkLastMissingCRLF, repaired.At)
-	case c.answer.Framing.Body == h1.ToClose:
+	if c.answer.Framing.Body == h1.ToClose {
 		c.note(fault.BodyCloseDelimitedFIN, c.answer.Received)
 	}
 	c.answer.Framing.Close = true
@@ -219,8 +216,8 @@ func (c *call) finishes(err error) *fault.Fault {
 // finish completes a streamed answer.
 func (c *call) finish() *fault.Fault {
 	a := &c.answer
-	for _, e := range a.TrailerRepaired() {
-		c.note(fault.TrailerForbidden, e.At)
+	for _, e := range a.BodyRepairs() {
+		c.note(http1.Receipt(e), e.At)
 	}
 	trailer := a.Trailer()
 	if !c.x.Request.Framing.Trailers {

@@ -171,6 +171,9 @@ func (c *call) run() *fault.Fault {
 	if f := c.takeBody(); f != nil {
 		return f
 	}
+	if c.p.loop.Now() >= c.x.Deadline {
+		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", "0")
+	}
 	for {
 		f := c.attempt()
 		c.ended(f)

@@ -46,7 +46,13 @@ func (c *call) connect() *fault.Fault {
 			*s.stamp = x.Stamp() - trail.Stamp(int64(p.loop.Now())-s.at)
 		}
 	}
+	if tm.Note != nil {
+		c.note(tm.Note.ID, -1)
+	}
 	if f != nil {
+		if f.ID == fault.TotalTimeout {
+			f.With("limit", x.Opts.Total.String()).With("received", "0")
+		}
 		return f
 	}
 	c.use(conn, false)
