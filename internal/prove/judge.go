@@ -30,10 +30,12 @@ func judge(r *lab.Recipe, p *played, s *stage) error {
 
 // judgeRescue holds a play with a good second endpoint against what it must be:
 // an answer without a flaw, as if nothing had been.
-func judgeRescue(p *played) error {
-	j := &judgement{r: &lab.Recipe{}, p: p, t: p.trail}
+func judgeRescue(r *lab.Recipe, p *played) error {
+	j := &judgement{r: r, p: p, t: p.trail}
+	upgraded := strings.Contains(r.Request, "\r\nUpgrade: ")
 	switch a := p.answer; {
-	case !a.whole || a.status != 200 || string(a.body) != "hello":
+	case upgraded && a.status == 101 && a.flaw == "":
+	case upgraded || !a.whole || a.status != 200 || string(a.body) != "hello":
 		j.bad("with a good second endpoint the client gets %v, not rescued", a)
 	case p.trail.Fault == nil:
 		j.bad("rescued, but the trail names no fault")
@@ -72,7 +74,9 @@ func (j *judgement) names() {
 	if t.Fault != nil {
 		got = t.Fault.ID
 	}
-	if r.Want != "" && got != r.Want {
+	// What the attempt got over by itself is a receipt, not the trail's fault.
+	mended := got == "" && r.Status == 200 && j.noted(r.Want) != nil
+	if r.Want != "" && got != r.Want && !mended {
 		j.bad("named %s, not %s", orNone(got), r.Want)
 	}
 	withheld := fault.ID("")
@@ -113,7 +117,7 @@ func (j *judgement) offset() {
 	want := r.Offset
 	if r.Want != "" {
 		if j.t.Fault == nil {
-			return // already said
+			return // judged by names
 		}
 		got = j.t.Fault.Offset()
 		if row := fault.Lookup(r.Want); row.Side == fault.Client && j.p.at >= 0 && row.ID != fault.RequestBodyBroken &&

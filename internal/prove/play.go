@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/lab"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/trail"
@@ -173,10 +174,11 @@ func (s *stage) ask(ctx context.Context, c *net.TCPConn, in *bufio.Reader) (*pla
 	}
 	p.answer = readAnswer(in, strings.HasPrefix(request, "HEAD "))
 	if p.answer.status == 101 {
-		// What ends a tunnel is its end, not the head.
-		if n, err := io.Copy(io.Discard, in); err == nil && n == 0 {
-			p.answer.closes = true
+		// Only its end ends a tunnel: ours, where the upstream is good.
+		if r.Fault() != fault.WSIdleTimeout {
+			c.CloseWrite()
 		}
+		io.Copy(io.Discard, in)
 	}
 	p.trail, err = s.trail(ctx)
 	return p, err

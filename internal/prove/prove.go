@@ -269,7 +269,7 @@ func prove(ctx context.Context, r *lab.Recipe, engine func() loop.Engine) Play {
 		return result
 	}
 	if p, _, err = play(ctx, r, engine, true); err == nil {
-		err = judgeRescue(p)
+		err = judgeRescue(r, p)
 	}
 	if err != nil {
 		result.Verdict, result.Why = Unexplained, oneLine(err)
