@@ -60,6 +60,15 @@ func (a *Answer) Fill(until loop.Time) error {
 	return err
 }
 
+// Ask sends the request's bytes and waits for the first of the answer
+// (loop.Stream.Ask).
+func (a *Answer) Ask(first, second []byte, until loop.Time) (n int, err error) {
+	before := a.In.Len()
+	n, err = a.stream.Ask(first, second, &a.In, until)
+	a.Received += int64(a.In.Len() - before)
+	return n, err
+}
+
 // ParseHead reads a head from what has come. ok is false while more is needed.
 // An interim head is consumed by Next.
 func (a *Answer) ParseHead() (ok bool, f *fault.Fault) {
@@ -198,17 +207,16 @@ func (a *Answer) Payload() int64 { return a.body.Received() }
 // Trailer returns the trailer fields after the last piece, nil if there are none.
 func (a *Answer) Trailer() *message.Head { return a.body.Trailer() }
 
-// BodyRepairs returns what was repaired in the body's framing.
-func (a *Answer) BodyRepairs() []h1.Error { return a.body.Repairs() }
+// TrailerRepaired returns what was repaired in the body's framing.
+func (a *Answer) TrailerRepaired() []h1.Error { return a.body.Repairs() }
 
 // Extra returns what came behind the complete message.
 func (a *Answer) Extra() []byte { return a.In.Bytes()[a.size+a.decoded:] }
 
 // Finish judges the end of the stream inside the body: complete says that the
-// message is whole, perhaps after a repair that BodyRepairs then names.
-func (a *Answer) Finish() (complete bool) {
-	complete, _ = a.body.Finish()
-	return complete
+// message is whole, perhaps after a repair that TrailerRepaired then names.
+func (a *Answer) Finish() (complete bool, err h1.Error) {
+	return a.body.Finish()
 }
 
 // Circumstances are what the connection knows and an ended head needs.

@@ -43,12 +43,20 @@ func (c *call) await() *fault.Fault {
 // fillHead waits for more of a head.
 func (c *call) fillHead() *fault.Fault {
 	x, o := c.x, c.p.o
+	if c.asks {
+		got, f := c.ask()
+		if got {
+			c.a.FirstByte = x.Stamp()
+		}
+		if got || f != nil {
+			return f
+		}
+	}
 	for {
 		now := c.p.loop.Now()
 		limit := loop.Never
 		switch {
 		case c.expecting:
-			limit = now.Add(int64(continueWait))
 			if c.sentAt == 0 {
 				c.sentAt = now
 			}

@@ -203,7 +203,7 @@ func (c *call) finishes(err error) *fault.Fault {
 	if err != io.EOF && !(errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != h1.ToClose) {
 		return nil
 	}
-	if !c.answer.Finish() {
+	if complete, _ := c.answer.Finish(); !complete {
 		return nil
 	}
 	if c.answer.Framing.Body == h1.ToClose {
@@ -216,7 +216,7 @@ func (c *call) finishes(err error) *fault.Fault {
 // finish completes a streamed answer.
 func (c *call) finish() *fault.Fault {
 	a := &c.answer
-	for _, e := range a.BodyRepairs() {
+	for _, e := range a.TrailerRepaired() {
 		c.note(http1.Receipt(e), e.At)
 	}
 	trailer := a.Trailer()
