@@ -63,11 +63,13 @@ func (c *Client) Wait() bool {
 func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 	q.Head.Reset()
 	q.Framing = h1.Framing{}
+	c.taken = 0
 	c.parser.Init(h1.Request, &c.limits.Limits, h1.AllowRequest)
 	var until loop.Time
 	for {
 		n, e := c.parser.Parse(c.In.Bytes(), &q.Head)
 		if !e.Ok() {
+			c.taken = int64(c.In.Len()) // where it ends, nobody knows
 			return LiftRequest(e, c.In.Bytes(), 0, &c.limits.Limits), false
 		}
 		if n > 0 {

@@ -107,7 +107,7 @@ func LiftRequest(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
 	if !ok {
 		id = fault.RequestHeaderMalformed
 	}
-	if e.At < 24 && base == 0 {
+	if e.Flaw < h1.ChunkSizeInvalid && e.At < 24 && base == 0 {
 		if p := h1.Sniff(b); p != "" {
 			f := fault.New(fault.RequestNotHTTP, "protocol", p)
 			f.Saw = excerpt(b, 0, 0)
