@@ -152,7 +152,7 @@ func (d *demo) play(ctx context.Context, i int, s scene) error {
 	if err != nil {
 		return err
 	}
-	reply, err := r.Play(ctx, g.Addresses()[0].String(), origin)
+	reply, err := visit(ctx, g.Addresses()[0].String(), r, origin)
 	g.Drain(time.Second) // after it, every trail has been observed
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func (d *demo) gateway(r *lab.Recipe, origin *lab.Origin, targets []string, trai
 
 // tell prints a scene: what the upstream did, what others make of it, what we
 // made of it.
-func (d *demo) tell(i int, s scene, r *lab.Recipe, reply *lab.Reply, t *trail.Trail) {
+func (d *demo) tell(i int, s scene, r *lab.Recipe, reply reply, t *trail.Trail) {
 	w, p := d.e.out, d.ink
 	row := fault.Lookup(r.Fault())
 	fmt.Fprintf(w, "%2d  %s · %s\n", i+1, p.bold(string(row.ID)), row.Title)
@@ -232,9 +232,9 @@ func spareWords(s scene) string {
 }
 
 // verdict is what the client got, in a line.
-func (d *demo) verdict(row *fault.Row, reply *lab.Reply, t *trail.Trail) string {
+func (d *demo) verdict(row *fault.Row, reply reply, t *trail.Trail) string {
 	p := d.ink
-	status := fmt.Sprint(reply.Status)
+	status := fmt.Sprint(reply.status)
 	switch {
 	case t.Rescued:
 		d.rescued++
@@ -245,7 +245,7 @@ func (d *demo) verdict(row *fault.Row, reply *lab.Reply, t *trail.Trail) string 
 			return p.green(status+" passed on") + ", with a receipt in the log"
 		}
 		return p.green(status+" mended") + ", with a receipt in the log"
-	case t.Fault != nil && t.Fault.ID == row.ID && reply.Cut:
+	case t.Fault != nil && t.Fault.ID == row.ID && reply.cut:
 		d.told++
 		return p.yellow(status+" cut visibly") + ", so that no client takes the piece for the whole"
 	case t.Fault != nil && t.Fault.ID == row.ID:

@@ -12,6 +12,13 @@ import (
 // distance is the number of inserted, dropped, changed and swapped bytes between
 // a and b (optimal string alignment).
 func distance(a, b string) int {
+	whole, _ := distances(a, b)
+	return whole
+}
+
+// distances also tells the distance between a and that beginning of b which is
+// most like it: people stop typing a long name early.
+func distances(a, b string) (whole, begin int) {
 	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
@@ -30,7 +37,7 @@ func distance(a, b string) int {
 		}
 		before, row, next = row, next, before
 	}
-	return row[len(b)]
+	return row[len(b)], slices.Min(row)
 }
 
 // nearest returns at most n of the names, those that are most like word first: a
@@ -47,7 +54,8 @@ func nearest(word string, names []string, n int) []string {
 		case len(word) > 2 && strings.Contains(name, word):
 			return -1
 		}
-		return distance(word, name)
+		whole, begin := distances(word, name)
+		return 1<<8*begin + whole
 	}
 	sorted := slices.Clone(names)
 	slices.SortStableFunc(sorted, func(a, b string) int { return cmp.Compare(score(a), score(b)) })
