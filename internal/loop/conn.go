@@ -77,6 +77,19 @@ func (s *conn) Fill(b *Buffer, until Time) error {
 	return nil
 }
 
+func (s *conn) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
+	return SendThenFill(s, first, second, b, until)
+}
+
+// SendThenFill is Stream.Ask without a short cut, for streams that have none.
+func SendThenFill(s Stream, first, second []byte, b *Buffer, until Time) (int, error) {
+	n, err := s.Send(first, second, until)
+	if err != nil || n < len(first)+len(second) {
+		return n, err
+	}
+	return n, s.Fill(b, until)
+}
+
 // wait reads into stash. nil means to look again.
 func (s *conn) wait(t *task) error {
 	if err := s.rd.wait(); err != nil {

@@ -99,9 +99,11 @@ func (a Address) String() string {
 type Loop interface {
 	// Index numbers the loops of an engine from 0.
 	Index() int
-	// Now is the time. It costs little.
+	// Now is the time, as of when the running task last waited or a little later:
+	// between two waits it may stand still. It costs next to nothing. Now and
+	// Wall must be called from a task.
 	Now() Time
-	// Wall is the wall clock's time in nanoseconds since 1970.
+	// Wall is the wall clock's time in nanoseconds since 1970, likewise.
 	Wall() int64
 	// Go starts a task on this loop. It begins when the caller waits or ends,
 	// or before Go returns: do not count on either. Must be called from a task.
@@ -152,6 +154,12 @@ type Stream interface {
 	// where it can. n counts the bytes taken, also when it fails. The bytes must
 	// not change meanwhile. Either may be empty.
 	Send(first, second []byte, until Time) (n int, err error)
+	// Ask sends as Send does and, if the kernel takes all at once, waits for input
+	// as Fill does: for a peer that speaks only when it was spoken to, where an
+	// engine can save a look for input that cannot be there yet. If n counts
+	// fewer bytes than were given, err is Send's, or nil if the kernel was full,
+	// and nothing was read: Send the rest. Otherwise err is Fill's.
+	Ask(first, second []byte, b *Buffer, until Time) (n int, err error)
 	// Check looks without waiting: nil if the stream is open and silent, io.EOF
 	// if the peer's FIN is next, ErrInput if bytes are next, else what broke it.
 	// It consumes nothing.

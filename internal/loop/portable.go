@@ -123,11 +123,15 @@ type ploop struct {
 	e     *portable
 	index int
 
-	mu    sync.Mutex // held by the task that runs; it guards all below and all that belongs to the loop
-	cur   *task      // nil while nobody runs
-	spent int        // since cur got the lock
-	pool  Pool
-	join  [joinMax]byte // where two small slices become one
+	mu     sync.Mutex // held by the task that runs; it guards all below and all that belongs to the loop
+	cur    *task      // nil while nobody runs
+	spent  int        // since cur got the lock
+	now    Time       // the clock as last read; 0 if it must be read again
+	fresh  int        // spent when it was
+	wall   int64      // the wall clock less ours, as of wallAt
+	wallAt Time
+	pool   Pool
+	join   [joinMax]byte // where two small slices become one
 }
 
 // joinMax bounds what is copied together to be sent in one piece: below it a
@@ -137,7 +141,7 @@ const joinMax = 5 << 10
 // lock makes t the running task.
 func (l *ploop) lock(t *task) {
 	l.mu.Lock()
-	l.cur, l.spent = t, 0
+	l.cur, l.spent, l.now, l.fresh = t, 0, 0, 0
 }
 
 func (l *ploop) unlock() {
@@ -163,13 +167,39 @@ func (l *ploop) turn(t *task, until Time) {
 		l.lock(t)
 	}
 	l.spent += callCost
+	if l.spent-l.fresh > clockWork {
+		l.now, l.fresh = 0, l.spent
+	}
 }
 
 func (l *ploop) Index() int    { return l.index }
-func (l *ploop) Now() Time     { return Time(time.Since(l.e.start)) }
-func (l *ploop) Wall() int64   { return time.Now().UnixNano() }
 func (l *ploop) Current() Task { return l.task() }
-func (l *ploop) Pool() *Pool   { return &l.pool }
+
+// clockWork is how much work (see budget) may be done by one reading of the
+// clock: some tens of microseconds of it. A small exchange asks for the time
+// twenty times, which would cost it more than parsing both its heads.
+const clockWork = 32 << 10
+
+// Now is the time at which the running task last got the loop, or a little later.
+func (l *ploop) Now() Time {
+	l.task()
+	if l.now == 0 {
+		l.now = Time(time.Since(l.e.start))
+	}
+	return l.now
+}
+
+// wallEvery is how often the wall clock is asked how far it is from ours.
+const wallEvery = Time(time.Second)
+
+func (l *ploop) Wall() int64 {
+	now := l.Now()
+	if l.wallAt == 0 || now-l.wallAt > wallEvery {
+		l.wall, l.wallAt = time.Now().UnixNano()-int64(now), now
+	}
+	return l.wall + int64(now)
+}
+func (l *ploop) Pool() *Pool { return &l.pool }
 
 func (l *ploop) Go(f func()) Task {
 	l.task()

@@ -71,6 +71,7 @@ type sock struct {
 	buf   *Buffer
 	rdErr error
 	rdOut bool // the loop was let go for a wait
+	ask   bool // send a and b first (Ask)
 
 	// What Send asks of writeReady.
 	a, b  []byte
@@ -99,6 +100,37 @@ func (s *sock) Fill(b *Buffer, until Time) error {
 	s.buf = nil
 	s.rd.leave()
 	return err
+}
+
+func (s *sock) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
+	l := s.l
+	t := l.task()
+	l.turn(t, until)
+	if s.closed {
+		return 0, ErrClosed
+	}
+	if b.full() {
+		return 0, ErrFull
+	}
+	if s.wr.task != nil {
+		panic("loop: two tasks in the same direction of a stream")
+	}
+	s.rd.enter(t, until)
+	all := len(first) + len(second)
+	if len(first) > 0 && len(second) > 0 && all <= len(l.join) {
+		n := copy(l.join[:], first)
+		n += copy(l.join[n:], second)
+		first, second = l.join[:n], nil
+	}
+	s.a, s.b, s.wrErr, s.ask, s.buf = first, second, nil, true, b
+	err := s.read(t)
+	n := all - len(s.a) - len(s.b)
+	if n < all {
+		err = s.wrErr
+	}
+	s.a, s.b, s.ask, s.buf = nil, nil, false, nil
+	s.rd.leave()
+	return n, err
 }
 
 func (s *sock) read(t *task) error {
@@ -155,6 +187,17 @@ func (s *sock) readReady(uintptr) bool {
 			s.rdErr = ErrInterrupted
 			return true
 		}
+	}
+	if s.ask {
+		s.ask = false
+		if !s.push() || s.wrErr != nil {
+			return true
+		}
+		// The poller's memory of input was cleared before the request went out, so
+		// that the answer to it cannot be missed: no need to look now.
+		s.rdErr = s.rd.wait()
+		s.rdOut = s.rdErr == nil
+		return !s.rdOut
 	}
 	fresh := s.buf.data == nil
 	p := s.buf.Space(&s.l.pool)

@@ -104,6 +104,11 @@ func (t *TLS) Remote() Address            { return t.s.Remote() }
 func (t *TLS) Sent() uint64               { return t.s.Sent() }
 func (t *TLS) Delivery() (Delivery, bool) { return t.s.Delivery() }
 
+// Ask sends and then waits.
+func (t *TLS) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
+	return SendThenFill(t, first, second, b, until)
+}
+
 // Fill is Stream.Fill. The end is io.EOF after close_notify and ErrTruncated
 // without; a broken record or an alert is the error of crypto/tls.
 func (t *TLS) Fill(b *Buffer, until Time) error {

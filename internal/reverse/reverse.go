@@ -113,7 +113,9 @@ type call struct {
 	anew       bool               // another attempt is decided
 	elsewhere  bool               // an upstream's own 502 or 503 was already tried elsewhere
 	redone     redo
-	spent      int // attempts that may have reached an upstream
+	spent      int       // attempts that may have reached an upstream
+	held       [2][]byte // a request that the wait for its answer sends
+	asks       bool      // and has not yet
 	sentAt     loop.Time
 	sent       bool // request fully handed to the kernel
 	sentBytes  int64
@@ -230,7 +232,7 @@ func (c *call) begin() {
 	c.a = &t.Attempts[t.N]
 	*c.a = trail.Attempt{Upstream: c.p.up.Name(), Began: c.x.Stamp()}
 	t.N++
-	c.sent, c.sentBytes, c.sendErr, c.expecting, c.sentAt = false, 0, nil, false, 0
+	c.sent, c.sentBytes, c.sendErr, c.expecting, c.sentAt, c.asks = false, 0, nil, false, 0, false
 	c.answer.In.Release()
 	c.first = c.first[:0]
 }

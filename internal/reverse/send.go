@@ -24,22 +24,52 @@ func (c *call) send() *fault.Fault {
 
 	switch {
 	case q.Framing.Body == h1.NoBody:
-		return c.push(c.out, nil, true)
+		c.hold(c.out, nil)
+		return nil
 	case c.onward.Expect && !c.body.whole:
 		c.expecting = true
 		return c.push(c.out, nil, false)
 	case c.body.whole && c.body.spool == nil:
 		if c.chunked() {
 			c.out = appendWhole(c.out, c.body.bytes, c)
-			return c.push(c.out, nil, true)
+			c.hold(c.out, nil)
+		} else {
+			c.hold(c.out, c.body.bytes)
 		}
-		return c.push(c.out, c.body.bytes, true)
+		return nil
 	}
 	if f := c.push(c.out, nil, false); f != nil {
 		return f
 	}
 	c.startHand()
 	return nil
+}
+
+// hold leaves a request that is there as a whole to the wait for its answer,
+// which sends it (ask).
+func (c *call) hold(first, second []byte) { c.held[0], c.held[1], c.asks = first, second, true }
+
+// ask sends the request that is held and waits for the first bytes of its
+// answer; got says that they came. Whatever ended the wait otherwise will end
+// the next one likewise, and is judged there.
+func (c *call) ask() (got bool, f *fault.Fault) {
+	c.asks = false
+	now := c.p.loop.Now()
+	until := min(now.Add(int64(c.p.o.FirstByte)), now.Add(int64(glance)), c.x.Deadline)
+	first, second := c.held[0], c.held[1]
+	n, err := c.answer.Ask(first, second, until)
+	c.sentBytes += int64(n)
+	if n == len(first)+len(second) {
+		c.sent, c.sentAt = true, now
+		c.a.Sent = c.x.At(now)
+		return err == nil, nil
+	}
+	if n < len(first) {
+		first = first[n:]
+	} else {
+		first, second = nil, second[n-len(first):]
+	}
+	return false, c.push(first, second, true)
 }
 
 // chunked reports whether the request's body is framed as chunks.

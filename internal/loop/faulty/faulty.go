@@ -172,6 +172,10 @@ func (s *stream) more(until loop.Time) error {
 	return err
 }
 
+func (s *stream) Ask(first, second []byte, b *loop.Buffer, until loop.Time) (int, error) {
+	return loop.SendThenFill(s, first, second, b, until)
+}
+
 func (s *stream) Fill(b *loop.Buffer, until loop.Time) error {
 	if s.closed {
 		return loop.ErrClosed
