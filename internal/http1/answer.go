@@ -327,15 +327,17 @@ func (a *Answer) BodyEnded(err error, c *Circumstances) *fault.Fault {
 	default:
 		id = pick(eof, fault.BodyEOFShort, fault.BodyRST)
 	}
-	want := "the last chunk"
+	got, want := a.body.Received(), "the last chunk"
 	switch a.Framing.Body {
 	case h1.Sized:
-		want = strconv.FormatInt(a.Framing.Length, 10) + " bytes"
+		got += int64(len(a.Extra())) // held back, and not decoded yet
+		want = strconv.FormatInt(a.Framing.Length, 10)
 	case h1.ToClose:
 		want = "the end of the connection"
 	}
-	f := fault.New(id, "got", strconv.FormatInt(a.body.Received(), 10), "want", want, "limit", c.Limit,
-		"offset", strconv.FormatInt(a.offset, 10), "received", strconv.FormatInt(a.Received, 10),
+	content := strconv.FormatInt(got, 10)
+	f := fault.New(id, "got", content, "want", want, "limit", c.Limit,
+		"offset", strconv.FormatInt(a.offset, 10), "received", content,
 		"errno", errno(err), "status", strconv.Itoa(a.Head.Status))
 	if err != loop.ErrTimeout {
 		f.Because(err)
