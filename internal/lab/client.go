@@ -136,8 +136,15 @@ func requestBodies() []*Recipe {
 		ask("request_method_unsupported", fault.RequestMethodUnsupported, 501,
 			"CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n"),
 
-		refused("client_gone", fault.ClientGone, "").status(0).lost().then(Close).ends(Hang).
-			because("the client leaves while the upstream thinks"),
+		// A FIN alone may come from a client that only has no more to say, so the
+		// answer goes on its way, and finds nobody.
+		refused("client_gone", fault.ClientGone, "").status(0).lost().then(Close).
+			because("the client leaves before the upstream answers").
+			does(func(c *Conn) {
+				if c.ReadRequest() && c.Wait(5*Gap) && c.Write(sizedHead(huge)) {
+					c.WriteMuch(huge)
+				}
+			}),
 		refused("client_gone/reset", fault.ClientGone, "").status(0).lost().then(Reset).ends(Hang).
 			because("the client resets while the upstream thinks"),
 		refused("reply_timeout", fault.ReplyTimeout, "").mustCut().then(Stall).set("timeout-reply", soon).

@@ -170,6 +170,7 @@ func TestPlay(t *testing.T) {
 		"early_response":            {Status: 413, Body: []byte("big")},
 		"early_response_truncated":  {Status: 413, Body: []byte("big"), Cut: true},
 		"expect_417":                {Status: 417},
+		"expect_no_100":             {Status: 200, Body: []byte(hello)},
 		"misdirected_421":           {Status: 421},
 		"too_early_425":             {Status: 425},
 		"version_not_supported_505": {Status: 505},

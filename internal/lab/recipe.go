@@ -22,16 +22,17 @@ const helloHead = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 
 // The requests of recipes that do not ask with a plain GET.
 const (
-	plainGET    = "GET / HTTP/1.1\r\nHost: %HOST%\r\n\r\n"
-	plainHEAD   = "HEAD / HTTP/1.1\r\nHost: %HOST%\r\n\r\n"
-	postHello   = "POST /order HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\nContent-Length: 5\r\n\r\nhello"
-	postKeyed   = "POST /order HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\nIdempotency-Key: \"7K3QM2VX\"\r\nContent-Length: 5\r\n\r\nhello"
-	putHello    = "PUT /item/1 HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\nContent-Length: 5\r\n\r\nhello"
-	deleteOne   = "DELETE /item/1 HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\n\r\n"
-	postBig     = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nContent-Length: %UPLOAD%\r\n\r\n"
-	putBig      = "PUT /upload HTTP/1.1\r\nHost: %HOST%\r\nContent-Length: %UPLOAD%\r\n\r\n"
-	expecting   = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
-	chunkedPOST = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+	plainGET     = "GET / HTTP/1.1\r\nHost: %HOST%\r\n\r\n"
+	plainHEAD    = "HEAD / HTTP/1.1\r\nHost: %HOST%\r\n\r\n"
+	postHello    = "POST /order HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\nContent-Length: 5\r\n\r\nhello"
+	postKeyed    = "POST /order HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\nIdempotency-Key: \"7K3QM2VX\"\r\nContent-Length: 5\r\n\r\nhello"
+	putHello     = "PUT /item/1 HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\nContent-Length: 5\r\n\r\nhello"
+	deleteOne    = "DELETE /item/1 HTTP/1.1\r\nHost: %HOST%\r\nX-Request-Seq: order-1\r\n\r\n"
+	postBig      = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nContent-Length: %UPLOAD%\r\n\r\n"
+	putBig       = "PUT /upload HTTP/1.1\r\nHost: %HOST%\r\nContent-Length: %UPLOAD%\r\n\r\n"
+	expecting    = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
+	expectingBig = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nExpect: 100-continue\r\nContent-Length: %UPLOAD%\r\n\r\n"
+	chunkedPOST  = "POST /upload HTTP/1.1\r\nHost: %HOST%\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 
 	// The key and its accept value are those of RFC 6455 §1.3.
 	webSocket = "GET /chat HTTP/1.1\r\nHost: %HOST%\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +

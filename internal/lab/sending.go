@@ -51,8 +51,8 @@ func sendingRecipes() []*Recipe {
 			does(func(c *Conn) {
 				c.early("HTTP/1.1 413 Content Too Large\r\nContent-Length: 10\r\nConnection: close\r\n\r\nbig", RST)
 			}),
-		noted("expect_no_100", fault.ExpectNo100, helloHead+hello).asks(expecting).
-			because("waits for the body and never says 100 (Continue)"),
+		noted("expect_no_100", fault.ExpectNo100, helloHead+hello).asks(expectingBig).uploads(1 << 20).
+			because("waits for a long body and never says 100 (Continue)"),
 		noted("expect_417", fault.Expect417, "").asks(expecting).
 			because("answers 417 to any Expect, and well without").
 			does(func(c *Conn) {
