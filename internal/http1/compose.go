@@ -106,9 +106,7 @@ func AppendAnswer(dst []byte, h *message.Head, o *Back) []byte {
 	}
 	dst = appendBack(dst, o)
 	if o.Upgrade {
-		dst = append(dst, "Connection: upgrade\r\nUpgrade: "...)
-		dst = append(dst, h.Value(message.Upgrade)...)
-		dst = append(dst, "\r\n"...)
+		dst = append(dst, "Connection: upgrade\r\n"...) // Upgrade itself is one of the fields
 	}
 	if h.Minor == 0 {
 		dst = append(dst, "Via: 1.0 "...)
