@@ -8,6 +8,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/explain"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
@@ -56,6 +57,7 @@ func (x *Exchange) Detailed() bool {
 // answer makes the answer that explains the trail's fault.
 func (x *Exchange) answer(status int) {
 	t, r := &x.Trail, &x.reply
+	x.Deadline = loop.Never // it may be what has passed; the explanation is still due
 	if status == 0 {
 		status = 502
 	}
