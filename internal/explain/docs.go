@@ -26,7 +26,7 @@ func Doc(r *fault.Row) []byte {
 	}
 	row("phase", r.Phase.String())
 	row("who has to act", whose(r))
-	row("retry", r.Retry.String()+": "+retryWords[r.Retry])
+	row("retry", r.Retry.String()+": "+retry(r))
 	row("rule", r.Rule)
 	row("nginx", r.Nginx)
 	row("HAProxy", r.HAProxy)

@@ -119,6 +119,15 @@ func (v *view) passes() bool {
 
 func (v *view) retryable() bool { return v.passes() && v.effect != trail.Unknown }
 
+// became says what became of the request.
+func (v *view) became() string {
+	s := v.say.Effect[v.effect]
+	if v.retryable() && v.effect != trail.NotSent {
+		s += " " + v.say.Safe
+	}
+	return s
+}
+
 // advice says whether to try again.
 func (v *view) advice() string {
 	switch {

@@ -39,7 +39,7 @@ func (v *view) html(dst []byte) []byte {
 	if advice := v.advice(); advice != "" {
 		dst = fmt.Appendf(dst, "<strong>%s</strong> ", advice)
 	}
-	dst = fmt.Appendf(dst, "%s</p>\n", say.Effect[v.effect])
+	dst = fmt.Appendf(dst, "%s</p>\n", v.became())
 	dst = fmt.Appendf(dst, "<p><small>%d · %s (%s)", v.status(), s.Mark, visible(string(v.f.ID)))
 	if id := v.incident(); id != "" {
 		dst = fmt.Appendf(dst, " · %s <code>%s</code>", say.Incident, id)

@@ -17,7 +17,7 @@ func Page(w io.Writer, r *fault.Row, color bool) {
 	b := fmt.Appendf(nil, "%s · %s\n\n", k.bold(string(r.ID)), r.Title)
 	b = fact(b, k, "seen as", strings.Join(seenAs(r), " · "))
 	b = fact(b, k, "who", whose(r))
-	b = fact(b, k, "retry", retryWords[r.Retry])
+	b = fact(b, k, "retry", retry(r))
 	b = append(b, '\n')
 	b = appendExample(b, k, r)
 	b = section(b, k, "Causes", r.Causes)
@@ -88,7 +88,17 @@ func whose(r *fault.Row) string {
 	return "the application (or a proxy in front of it); not the network, not the client"
 }
 
-// retryWords say what a retry rule means.
+// retry says what a row's retry rule means for it.
+func retry(r *fault.Row) string {
+	switch {
+	case r.Retry == fault.NoRetry && r.Class == fault.ClassBadRequest:
+		return "none: the same request would fail again"
+	case r.Retry == fault.NoRetry && r.Kind == fault.Notice:
+		return "none needed: the exchange goes on"
+	}
+	return retryWords[r.Retry]
+}
+
 var retryWords = [...]string{
 	fault.NoRetry: "none: no answer is owed, or none can be given",
 	fault.RC:      "safe at once, with any method: nothing of the request reached the upstream",
@@ -226,6 +236,10 @@ func draw(raw string, mark int) (lines []string, caretLine, caretColumn int) {
 	note(len(raw))
 	if len(line) > 0 || caretLine == len(lines) {
 		lines = append(lines, string(line))
+	}
+	// The empty line that ends a head is only worth showing before a body.
+	for n := len(lines); n > 0 && lines[n-1] == "" && caretLine < n-1; n-- {
+		lines = lines[:n-1]
 	}
 	return crop(lines, caretLine, caretColumn)
 }

@@ -11,7 +11,7 @@ func (v *view) text(dst []byte) []byte {
 	if id := v.incident(); id != "" {
 		dst = fmt.Appendf(dst, " Incident %s.", id)
 	}
-	dst = fmt.Appendf(dst, "\n%s\n", v.say.Effect[v.effect])
+	dst = fmt.Appendf(dst, "\n%s\n", v.became())
 	if v.a.Detail {
 		dst = append(dst, '\n')
 		dst = v.report(dst, false)

@@ -74,7 +74,7 @@ func (v *view) toProblem() *problem {
 	if v.t.N > 1 {
 		p.Detail += " " + fmt.Sprintf(v.say.Tried, v.t.N)
 	}
-	p.Detail += " " + v.say.Effect[v.effect]
+	p.Detail += " " + v.became()
 	if id := v.incident(); id != "" {
 		p.Instance = "urn:gatewhy:" + id
 	}

@@ -14,7 +14,8 @@ type language struct {
 
 	You, Gateway, Application string // the three parties
 	Working, NotAsked, Where  string
-	Effect                    [4]string // by trail.Effect
+	Effect                    [4]string // by trail.Effect: what became of the request
+	Safe                      string    // said behind it where trying again helps and does no harm
 	Again, Pointless, Change  string    // whether to try again
 	DoRetry, DoWait           string    // the same in a few words
 	DoChange, DoCheck         string
@@ -52,10 +53,11 @@ var english = language{
 	Working: "working", NotAsked: "not asked", Where: "Where it broke",
 	Effect: [4]string{
 		trail.NotSent:  "Nothing you sent was processed.",
-		trail.Harmless: "Your request asked for no change, so it is safe to try again.",
-		trail.Repeat:   "Your request may have been processed. It is safe to try again: twice has the same effect as once.",
+		trail.Harmless: "Your request asked for no change.",
+		trail.Repeat:   "Your request may have been processed; twice would have the same effect as once.",
 		trail.Unknown:  "We do not know whether your order went through: check before sending it again.",
 	},
+	Safe:      "It is safe to try again.",
 	Again:     "Trying again in a moment may help.",
 	Pointless: "Trying again now will probably not help.",
 	Change:    "Sending the same request again will not help: it has to be changed first.",
