@@ -247,7 +247,7 @@ func TestNegotiate(t *testing.T) {
 		"text/html;q=nonsense, application/json;q=0.1":                    Problem,
 		"text/html;q=1.000":                                               HTML,
 		"*/*;q=0.1, text/*;q=0.5, text/html;q=0.2":                        Text,
-		";;;,,,q=1":                                                       Text,
+		";;;,,,q=1": Text,
 	} {
 		if got := Negotiate([]byte(accept)); got != want {
 			t.Errorf("%q: %d, want %d", accept, got, want)
