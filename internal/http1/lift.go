@@ -253,7 +253,8 @@ func lineAt(b []byte, i int) []byte {
 	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
-func quoteLine(b []byte, i int) string { return quote(lineAt(b, i)) }
+// quoteLine quotes the line of b[i], secrets masked.
+func quoteLine(b []byte, i int) string { return quote(lineAt(masked(b, i), i)) }
 
 // quote makes foreign bytes safe and short for a sentence.
 func quote(b []byte) string {
