@@ -64,7 +64,10 @@ func (x *Exchange) answer(status int) {
 	x.Reject()
 	t.Status = status
 	t.Ended = x.Stamp()
-	a := explain.Answer{Trail: t, Node: x.Opts.Node, Detail: x.Detailed()}
+	a := explain.Answer{Trail: t, Node: x.Opts.Node, Detail: x.Detailed(), Contact: x.Opts.Contact}
+	if status == 503 {
+		a.RetryAfter = int(retryAfter / time.Second)
+	}
 	format := explain.Negotiate(x.accept())
 	body := explain.Render(nil, &a, format)
 	if !x.Client.BodyDone() && x.Request.Framing.Expect {
@@ -100,7 +103,7 @@ func (x *Exchange) ownFields(format explain.Format) []byte {
 	b = append(append(b, "\r\nContent-Type: "...), format.ContentType()...)
 	b = append(b, "\r\nCache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n"...)
 	if format == explain.HTML {
-		b = append(b, "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n"...)
+		b = append(append(append(b, "Content-Security-Policy: "...), explain.ContentSecurityPolicy...), "\r\n"...)
 	}
 	if t.Status == 503 {
 		b = append(strconv.AppendInt(append(b, "Retry-After: "...), int64(retryAfter/time.Second), 10), "\r\n"...)

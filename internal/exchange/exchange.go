@@ -65,6 +65,8 @@ type Options struct {
 	// Total bounds an exchange from its first byte to its last; 0 means no limit.
 	Total  time.Duration
 	Detail Detail
+	// Contact is an email address or URL that error pages offer; "" for none.
+	Contact string
 	// MaxConnections bounds the client connections of each loop; 0 means no limit.
 	MaxConnections int
 	Log            *accesslog.Sink // nil for no access log
