@@ -148,6 +148,9 @@ func TestAnswers(t *testing.T) {
 					got := hear(t, a, tt.toHead, keep, &Circumstances{Limit: "1s"})
 					if how != "at once" {
 						got.Extra = tt.want.Extra // it is not waited for
+						if got.Fault == string(fault.HTTP09) {
+							continue // one byte is enough to know that this is no HTTP, not to know what it is
+						}
 					}
 					if d := cmp.Diff(tt.want, got); d != "" {
 						t.Errorf("%s, head held %v: %s", how, keep, d)
