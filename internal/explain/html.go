@@ -19,7 +19,7 @@ const style = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
 
 // detailStyle is added for operators.
 const detailStyle = `body{max-width:60rem}pre{overflow-x:auto;font-size:.85rem}mark{background:#fc0;color:#000}` +
-	`table{border-collapse:collapse}td,th{text-align:left;padding:.1rem .8rem .1rem 0;vertical-align:top}td:first-child{text-align:right}`
+	`table{border-collapse:collapse}td,th{text-align:left;padding:.1rem .8rem .1rem 0;vertical-align:top}td:first-child{text-align:right;white-space:nowrap}`
 
 func (v *view) html(dst []byte) []byte {
 	say, s := v.say, v.sentences()

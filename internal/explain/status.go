@@ -134,9 +134,10 @@ func (v *view) extra(dst []byte) []byte {
 // maxInteger is the largest structured field Integer (RFC 9651 §3.3.1).
 const maxInteger = 999_999_999_999_999
 
-// compact makes a citation one word: "RFC 9112 §5.1" becomes "RFC9112-5.1".
+// compact makes a citation one word of ASCII: "RFC 9112 §5.1, §6" becomes
+// "RFC9112-5.1,6".
 func compact(rule string) string {
-	return strings.NewReplacer(" §", "-", ", ", ",", " ", "").Replace(rule)
+	return strings.NewReplacer(" §", "-", "§", "", ", ", ",", " ", "").Replace(rule)
 }
 
 // appendNode writes the deployment's name as a Token where it is one.
