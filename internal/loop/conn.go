@@ -83,6 +83,9 @@ func (s *conn) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
 
 // SendThenFill is Stream.Ask without a short cut, for streams that have none.
 func SendThenFill(s Stream, first, second []byte, b *Buffer, until Time) (int, error) {
+	if b.full() {
+		return 0, ErrFull
+	}
 	n, err := s.Send(first, second, until)
 	if err != nil || n < len(first)+len(second) {
 		return n, err
@@ -92,7 +95,7 @@ func SendThenFill(s Stream, first, second []byte, b *Buffer, until Time) (int, e
 
 // wait reads into stash. nil means to look again.
 func (s *conn) wait(t *task) error {
-	if err := s.rd.wait(); err != nil {
+	if err := s.rd.wait(0); err != nil {
 		return err
 	}
 	p := scratch.Get().(*[16 << 10]byte)
@@ -119,7 +122,7 @@ func (s *conn) awake(h *half, t *task, err error) error {
 		if h.until <= now {
 			return ErrTimeout
 		}
-		h.arm(now)
+		h.arm(now, h.until)
 	}
 	return nil
 }
@@ -221,7 +224,7 @@ func (s *conn) write(t *task, p []byte) (n int, err error) {
 				break
 			}
 		}
-		if err := s.wr.wait(); err != nil {
+		if err := s.wr.wait(0); err != nil {
 			return n, err
 		}
 		k, err := s.c.Write(p[n:])

@@ -37,8 +37,9 @@ var past = time.Unix(1, 0)
 func (h *half) kick() { h.set(past) }
 
 // wait lets the loop go until resume, with the deadline armed, or says why there
-// is no wait.
-func (h *half) wait() error {
+// is no wait. most bounds the wait, 0 if nothing but the deadline does: then the
+// poller ends it with a deadline that is too early, and the waiter looks again.
+func (h *half) wait(most Time) error {
 	t := h.task
 	if h.until == Try {
 		return ErrTimeout
@@ -46,13 +47,17 @@ func (h *half) wait() error {
 	if t.takeInterrupt() {
 		return ErrInterrupted
 	}
-	if h.until != Never {
+	if h.until != Never || most != 0 {
 		now := t.l.Now()
 		if h.until <= now {
 			return ErrTimeout
 		}
-		if h.until < h.armed {
-			h.arm(now)
+		at := h.until
+		if most != 0 {
+			at = min(at, now+most)
+		}
+		if at < h.armed {
+			h.arm(now, at)
 		}
 	}
 	t.in = h
@@ -67,14 +72,14 @@ func (h *half) resume() {
 	t.in = nil
 }
 
-// arm sets the wanted deadline; none if it has passed, as then nobody waits.
-func (h *half) arm(now Time) {
-	if h.until == Never || h.until <= now {
+// arm sets the deadline at; none if it has passed, as then nobody waits.
+func (h *half) arm(now, at Time) {
+	if at == Never || at <= now {
 		h.disarm()
 		return
 	}
-	h.armed = h.until
-	h.set(time.Now().Add(time.Duration(h.until - now)))
+	h.armed = at
+	h.set(time.Now().Add(time.Duration(at - now)))
 }
 
 func (h *half) disarm() {

@@ -158,7 +158,8 @@ type Stream interface {
 	// as Fill does: for a peer that speaks only when it was spoken to, where an
 	// engine can save a look for input that cannot be there yet. If n counts
 	// fewer bytes than were given, err is Send's, or nil if the kernel was full,
-	// and nothing was read: Send the rest. Otherwise err is Fill's.
+	// and nothing was read: Send the rest. Otherwise err is Fill's. A FIN that
+	// came before may be noticed some 100 ms late; ErrFull comes before all.
 	Ask(first, second []byte, b *Buffer, until Time) (n int, err error)
 	// Check looks without waiting: nil if the stream is open and silent, io.EOF
 	// if the peer's FIN is next, ErrInput if bytes are next, else what broke it.

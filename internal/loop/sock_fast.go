@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -102,6 +103,10 @@ func (s *sock) Fill(b *Buffer, until Time) error {
 	return err
 }
 
+// askBlind bounds how long Ask waits before it looks at all. It is armed once in
+// this time for a busy stream, so it costs nothing.
+const askBlind = Time(250 * time.Millisecond)
+
 func (s *sock) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
 	l := s.l
 	t := l.task()
@@ -168,7 +173,7 @@ func (s *sock) awake(h *half, t *task, waited bool, err error) error {
 			return ErrTimeout
 		}
 	}
-	h.arm(now)
+	h.arm(now, h.until)
 	return nil
 }
 
@@ -194,8 +199,10 @@ func (s *sock) readReady(uintptr) bool {
 			return true
 		}
 		// The poller's memory of input was cleared before the request went out, so
-		// that the answer to it cannot be missed: no need to look now.
-		s.rdErr = s.rd.wait()
+		// that the answer to it cannot be missed: no need to look now. But a FIN
+		// that came before is forgotten too, and if the peer then only listens,
+		// nothing more will come: hence askBlind.
+		s.rdErr = s.rd.wait(askBlind)
 		s.rdOut = s.rdErr == nil
 		return !s.rdOut
 	}
@@ -211,7 +218,7 @@ func (s *sock) readReady(uintptr) bool {
 		s.buf.Release()
 	}
 	if errno == syscall.EAGAIN {
-		s.rdErr = s.rd.wait()
+		s.rdErr = s.rd.wait(0)
 		s.rdOut = s.rdErr == nil
 		return !s.rdOut
 	}
@@ -325,7 +332,7 @@ func (s *sock) writeReady(uintptr) bool {
 	if s.push() {
 		return true
 	}
-	s.wrErr = s.wr.wait()
+	s.wrErr = s.wr.wait(0)
 	s.wrOut = s.wrErr == nil
 	return !s.wrOut
 }

@@ -2,9 +2,11 @@ package looptest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"syscall"
 
 	"github.com/gatewhy/gatewhy/internal/loop"
 )
@@ -18,6 +20,10 @@ var streams = []contract{
 	{"a slow reader gets every byte", testSlowReader},
 	{"Check looks and consumes nothing", testCheck},
 	{"addresses, loop, Sent", testAccessors},
+	{"Ask sends and waits for the answer", testAsk},
+	{"Ask without an answer: deadline, interrupt, Close", testAskWaits},
+	{"Ask of a peer that has closed", testAskClosed},
+	{"Ask when the kernel takes no more", testAskFull},
 }
 
 func testNoStorage(r *rig) {
@@ -258,5 +264,122 @@ func testAccessors(r *rig) {
 		if s.Sent() != 4 {
 			r.Errorf("Sent is %d, want 4", s.Sent())
 		}
+	})
+}
+
+func testAsk(r *rig) {
+	r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		go io.Copy(peer, peer) // ends when the stream does
+		var b loop.Buffer
+		for _, size := range []int{0, 1, 3000, 6000, 16 << 10} {
+			first, second := noise(200, 11), noise(size, 12)
+			n, err := s.Ask(first, second, &b, soon(l))
+			r.must(err)
+			if n != 200+size {
+				r.Errorf("Ask took %d of %d bytes", n, 200+size)
+			}
+			if b.Len() == 0 {
+				r.Error("Ask brought nothing")
+			}
+			r.fill(s, &b, n)
+			if !bytes.Equal(b.Bytes(), append(first, second...)) {
+				r.Errorf("wrong echo of %d bytes", n)
+			}
+			b.Release()
+		}
+		// What came before counts as an answer: Ask looks no closer than Fill.
+		r.write(peer, "early")
+		r.arrive(s)
+		_, err := s.Ask([]byte("question"), nil, &b, soon(l))
+		r.must(err)
+		r.fill(s, &b, 5)
+		if string(b.Bytes()[:5]) != "early" {
+			r.Errorf("got %q", b.Bytes())
+		}
+		b.Release()
+		b.Append(make([]byte, 10))
+		for b.Room() > 0 {
+			b.Append([]byte{1})
+		}
+		if n, err := s.Ask([]byte("x"), nil, &b, soon(l)); n != 0 || err != loop.ErrFull {
+			r.Errorf("Ask into a full Buffer: %d, %v", n, err)
+		}
+	})
+}
+
+func testAskWaits(r *rig) {
+	r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		var b loop.Buffer
+		until := l.Now().Add(moment)
+		n, err := s.Ask([]byte("a"), nil, &b, until)
+		r.is(err, loop.ErrTimeout)
+		if n != 1 || l.Now() < until {
+			r.Errorf("Ask took %d, and it is %d ns too early", n, until-l.Now())
+		}
+		for _, until := range []loop.Time{soon(l), loop.Never} {
+			t := r.beside(l, func(enter func()) {
+				enter()
+				n, err = s.Ask([]byte("b"), []byte("c"), &b, until)
+			})
+			t.Interrupt()
+			r.join(l, t)
+			r.is(err, loop.ErrInterrupted)
+			if n != 2 || b.Room() != 0 {
+				r.Errorf("Ask took %d, and left room for %d", n, b.Room())
+			}
+		}
+		if s.Sent() != 5 {
+			r.Errorf("Sent is %d, want 5", s.Sent())
+		}
+		t := r.beside(l, func(enter func()) {
+			enter()
+			_, err = s.Ask([]byte("d"), nil, &b, loop.Never)
+		})
+		s.Close()
+		r.join(l, t)
+		r.is(err, loop.ErrClosed)
+		_, err = s.Ask([]byte("e"), nil, &b, loop.Never)
+		r.is(err, loop.ErrClosed)
+	})
+}
+
+// A peer that has closed is noticed whether or not it still listens: that its FIN
+// came before the question must not make it a deadline that is missed.
+func testAskClosed(r *rig) {
+	r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		var b loop.Buffer
+		r.is(s.Fill(&b, l.Now().Add(moment)), loop.ErrTimeout) // the poller knows s
+		r.must(peer.CloseWrite())
+		r.arrive(s)
+		l.Sleep(l.Now().Add(moment)) // and has heard of the FIN
+		n, err := s.Ask([]byte("anybody"), []byte("there?"), &b, soon(l))
+		r.is(err, io.EOF)
+		if n != 13 {
+			r.Errorf("Ask took %d", n)
+		}
+	})
+	r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		r.reset(peer)
+		r.arrive(s)
+		var b loop.Buffer
+		_, err := s.Ask([]byte("anybody"), nil, &b, soon(l))
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			r.Errorf("Ask after a reset: %v", err)
+		}
+		r.is(s.Fill(&b, soon(l)), syscall.ECONNRESET)
+	})
+}
+
+func testAskFull(r *rig) {
+	r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		taken := r.stuff(s)
+		var b loop.Buffer
+		n, err := s.Ask([]byte("more"), nil, &b, l.Now().Add(moment))
+		taken += n
+		if n == 4 || err != nil && err != loop.ErrTimeout || b.Len() != 0 {
+			r.Errorf("Ask took %d, %v", n, err)
+		}
+		r.must(s.CloseWrite())
+		l.Do(func() { r.drain(peer, taken) })
 	})
 }
