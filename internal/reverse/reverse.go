@@ -262,13 +262,22 @@ func (c *call) ended(f *fault.Fault) {
 		c.conn = nil
 	}
 	if c.end != nil {
-		c.p.pool.Report(c.end, f)
+		c.p.pool.Report(c.end, c.health(f))
 	}
 	c.answer.In.Release()
 }
 
 // round says a span of nanoseconds for people.
 func round(ns int64) string { return time.Duration(ns).Round(time.Millisecond).String() }
+
+// health is what an attempt says of its endpoint: its fault, or that the answer,
+// passed on as it came, speaks of an endpoint that cannot do its work.
+func (c *call) health(f *fault.Fault) *fault.Fault {
+	if s := c.a.Status; f == nil && (s == 502 || s == 503 || s == 504) {
+		return c.answer.Fault(fault.UpstreamGatewayError)
+	}
+	return f
+}
 
 // Bounds of the evidence that an attempt keeps.
 const (
