@@ -1,0 +1,277 @@
+package settings
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+)
+
+// Each setting has its line here: a value that is not the default, where it goes,
+// and what must be there.
+var cases = []struct {
+	name, value string
+	get         func(*gateway.Options) any
+	want        any
+}{
+	{"loops", "3", func(o *gateway.Options) any { return o.Loops }, 3},
+	{"engine", "portable", func(o *gateway.Options) any { return o.Engine == nil }, true},
+	{"node", "edge-1", func(o *gateway.Options) any { return [2]string{o.Client.Node, o.Client.Via} }, [2]string{"edge-1", "edge-1"}},
+	{"errors-detail", "all", func(o *gateway.Options) any { return o.Client.Detail }, exchange.All},
+	{"errors-detail", "public", func(o *gateway.Options) any { return o.Client.Detail }, exchange.Public},
+	{"timeout-resolve", "1s", func(o *gateway.Options) any { return o.Upstream.Timeouts.Resolve }, time.Second},
+	{"timeout-connect", "1s", func(o *gateway.Options) any { return o.Upstream.Timeouts.Connect }, time.Second},
+	{"timeout-tls", "1s", func(o *gateway.Options) any { return o.Upstream.Timeouts.Secure }, time.Second},
+	{"timeout-send", "1s", func(o *gateway.Options) any { return o.Reverse.Send }, time.Second},
+	{"timeout-first-byte", "1500ms", func(o *gateway.Options) any { return o.Reverse.FirstByte }, 1500 * time.Millisecond},
+	{"timeout-first-byte", "0", func(o *gateway.Options) any { return o.Reverse.FirstByte }, time.Duration(0)},
+	{"timeout-read", "1s", func(o *gateway.Options) any { return o.Reverse.Read }, time.Second},
+	{"timeout-total", "1ns", func(o *gateway.Options) any { return o.Client.Total }, time.Nanosecond},
+	{"timeout-idle", "2h", func(o *gateway.Options) any { return o.Reverse.Tunnel }, 2 * time.Hour},
+	{"timeout-client-head", "1s", func(o *gateway.Options) any { return o.Client.Times.Head }, time.Second},
+	{"timeout-client-body", "1s", func(o *gateway.Options) any { return o.Client.Times.Body }, time.Second},
+	{"timeout-keep-alive", "1s", func(o *gateway.Options) any { return o.Client.Times.KeepAlive }, time.Second},
+	{"timeout-reply", "1s", func(o *gateway.Options) any { return o.Client.Times.Reply }, time.Second},
+	{"max-head", "8KiB", func(o *gateway.Options) any { return [2]int{o.Client.Limits.Head, o.Reverse.Limits.Head} }, [2]int{8192, 8192}},
+	{"max-line", "8192", func(o *gateway.Options) any {
+		return [4]int{o.Client.Limits.Field, o.Client.Limits.StartLine, o.Reverse.Limits.Field, o.Reverse.Limits.StartLine}
+	}, [4]int{8192, 8192, 8192, 8192}},
+	{"max-fields", "100", func(o *gateway.Options) any { return [2]int{o.Client.Limits.Fields, o.Reverse.Limits.Fields} }, [2]int{100, 100}},
+	{"max-response-head", "1MiB", func(o *gateway.Options) any { return [2]int{o.Client.Limits.Head, o.Reverse.Limits.Head} },
+		[2]int{h1.DefaultRequest.Head, 1 << 20}},
+	{"max-body", "10MB", func(o *gateway.Options) any { return o.Client.Limits.Body }, int64(10e6)},
+	{"max-response-body", "10", func(o *gateway.Options) any { return o.Reverse.Limits.Body }, int64(10)},
+	{"max-connections", "7", func(o *gateway.Options) any { return o.Client.MaxConnections }, 7},
+	{"retry-attempts", "1", func(o *gateway.Options) any { return o.Reverse.Attempts }, 1},
+	{"retry-budget", "0.5", func(o *gateway.Options) any { return o.Upstream.Budget }, upstream.Budget{Share: 0.5}},
+	{"retry-budget", "0", func(o *gateway.Options) any { return o.Upstream.Budget }, upstream.Budget{Share: -1, Floor: -1}},
+	{"replay-memory", "0", func(o *gateway.Options) any { return o.Reverse.ReplayMemory }, int64(0)},
+	{"replay-disk", "1GiB", func(o *gateway.Options) any { return o.Reverse.ReplayDisk }, int64(1 << 30)},
+	{"idempotency-key", "true", func(o *gateway.Options) any { return o.Reverse.IdempotencyKey }, true},
+	{"grace", "0", func(o *gateway.Options) any { return o.Reverse.Grace }, time.Duration(0)},
+	{"no-repair", "true", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.Allow(0)},
+	{"no-repair", "false", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.AllowResponse},
+	{"eject-after", "9", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: 9}},
+	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
+	{"resolver", "127.0.0.1:53", func(o *gateway.Options) any { return o.Upstream.Resolver }, "127.0.0.1:53"},
+	{"upstream-server-name", "app.example", func(o *gateway.Options) any { return o.Upstream.ServerName }, "app.example"},
+	{"pool-idle", "3s", func(o *gateway.Options) any { return o.Upstream.IdleTimeout }, 3 * time.Second},
+	{"pool-idle", "0", func(o *gateway.Options) any { return o.Upstream.MaxIdle }, -1},
+}
+
+func TestEachSettingGoesToItsPlace(t *testing.T) {
+	covered := map[string]bool{"upstream-ca": true} // has a test of its own
+	for _, c := range cases {
+		covered[c.name] = true
+		o := gateway.Defaults()
+		if err := Apply(&o, map[string]string{c.name: c.value}); err != nil {
+			t.Errorf("%s=%s: %v", c.name, c.value, err)
+			continue
+		}
+		if diff := cmp.Diff(c.want, c.get(&o)); diff != "" {
+			t.Errorf("%s=%s (-want +got):\n%s", c.name, c.value, diff)
+		}
+	}
+	for _, s := range All() {
+		if !covered[s.Name] {
+			t.Errorf("%s has no case", s.Name)
+		}
+	}
+}
+
+// What help calls the default is what holds without the flag.
+func TestDefaultsAreTrue(t *testing.T) {
+	elsewhere := map[string]any{ // where the zero value means the default
+		"timeout-resolve": upstream.DefaultResolve, "timeout-connect": upstream.DefaultConnect,
+		"timeout-tls": upstream.DefaultSecure, "pool-idle": upstream.DefaultIdle,
+		"retry-budget": upstream.Budget{Share: upstream.DefaultBudgetShare},
+		"eject-after":  upstream.Eject{After: upstream.DefaultEjectAfter},
+		// The pair is that of a request and an answer; help names both figures.
+		"max-head":   [2]int{h1.DefaultRequest.Head, h1.DefaultRequest.Head},
+		"max-fields": [2]int{h1.DefaultRequest.Fields, h1.DefaultRequest.Fields},
+		"max-line": [4]int{h1.DefaultRequest.Field, h1.DefaultRequest.Field,
+			h1.DefaultRequest.Field, h1.DefaultRequest.Field},
+	}
+	seen := map[string]bool{}
+	for _, c := range cases {
+		s := Find(c.name)
+		if s.Default == "" || seen[c.name] {
+			continue
+		}
+		seen[c.name] = true
+		base, o := gateway.Defaults(), gateway.Defaults()
+		if err := s.Set(&o, s.Default); err != nil {
+			t.Errorf("the default of %s, %q: %v", s.Name, s.Default, err)
+			continue
+		}
+		want := c.get(&base)
+		if e, ok := elsewhere[s.Name]; ok {
+			if !reflect.ValueOf(want).IsZero() && !strings.HasPrefix(s.Name, "max-") {
+				t.Errorf("%s is listed as left to its package, but Defaults sets %v", s.Name, want)
+			}
+			want = e
+		}
+		if diff := cmp.Diff(want, c.get(&o)); diff != "" {
+			t.Errorf("%s: the default %q is not what holds (-holds +says):\n%s", s.Name, s.Default, diff)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"loops", "0", "whole number"},
+		{"loops", "two", "whole number"},
+		{"engine", "epoll", "portable"},
+		{"node", "", "at least one"},
+		{"node", "two words", "RFC 9110"},
+		{"errors-detail", "some", "trusted, public or all"},
+		{"timeout-read", "5", "5s or 5ms"},
+		{"timeout-read", "soon", "a number with a unit"},
+		{"timeout-read", "-1s", "negative"},
+		{"timeout-connect", "0", "always has a limit"},
+		{"max-head", "0", "between 1 and 1GiB"},
+		{"max-head", "2GiB", "between 1 and 1GiB"},
+		{"max-body", "ten", "a size is"},
+		{"max-body", "1.5MiB", "a size is"},
+		{"max-body", "-1", "negative"},
+		{"max-body", "9999999999TiB", "more than a size can be"},
+		{"max-body", "99999999999999999999", "more than a size can be"},
+		{"retry-attempts", "0", "from 1 to 8"},
+		{"retry-attempts", "9", "from 1 to 8"},
+		{"retry-budget", "20%", "share from 0 to 1"},
+		{"retry-budget", "NaN", "share from 0 to 1"},
+		{"retry-budget", "1.1", "share from 0 to 1"},
+		{"no-repair", "maybe", "true or false"},
+		{"eject-after", "-1", "whole number"},
+		{"pool-idle", "x", "a number with a unit"},
+		{"upstream-ca", "/nonexistent/ca.pem", "no such file"},
+		{"no-such-setting", "1", "there is no setting"},
+	} {
+		o := gateway.Defaults()
+		err := Apply(&o, map[string]string{c.name: c.value})
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s=%s: %v, want a word on %q", c.name, c.value, err, c.want)
+		}
+	}
+}
+
+func TestApplyTellsAllMistakes(t *testing.T) {
+	o := gateway.Defaults()
+	err := Apply(&o, map[string]string{"loops": "x", "grace": "y", "zzz": "1", "aaa": "2"})
+	want := []string{`--loops "x": `, `--grace "y": `, `no setting "aaa"`, `no setting "zzz"`}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
+	}
+	for i, w := range want {
+		if !strings.Contains(lines[i], w) {
+			t.Errorf("line %d is %q, want %q in it", i, lines[i], w)
+		}
+	}
+}
+
+// A narrow setting wins over a wide one in whatever order they are given.
+func TestNarrowWins(t *testing.T) {
+	o := gateway.Defaults()
+	if err := Apply(&o, map[string]string{"max-response-head": "1MiB", "max-head": "8KiB"}); err != nil {
+		t.Fatal(err)
+	}
+	if o.Client.Limits.Head != 8<<10 || o.Reverse.Limits.Head != 1<<20 {
+		t.Errorf("request %d, answer %d", o.Client.Limits.Head, o.Reverse.Limits.Head)
+	}
+}
+
+func TestAuthorities(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, b []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	o := gateway.Defaults()
+	if err := Apply(&o, map[string]string{"upstream-ca": good}); err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: o.Upstream.CA}); err != nil {
+		t.Errorf("the authority is not trusted: %v", err)
+	}
+	if err := Apply(&o, map[string]string{"upstream-ca": write("empty.pem", []byte("none"))}); err == nil || !strings.Contains(err.Error(), "PEM") {
+		t.Errorf("a file without a certificate: %v", err)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for s, want := range map[string]int64{"0": 0, "512": 512, "512B": 512, "1kB": 1000, "1KB": 1000, "64KiB": 65536,
+		"10MB": 10e6, "3 MiB": 3 << 20, "1GiB": 1 << 30, "1TiB": 1 << 40, "2GB": 2e9, "1TB": 1e12} {
+		if n, err := ParseSize(s); err != nil || n != want {
+			t.Errorf("%s: %d, %v, want %d", s, n, err, want)
+		}
+	}
+	for _, n := range []int64{0, 1, 1000, 1024, 1500, 65536, 1 << 20, 3 << 30, 1<<40 + 1} {
+		s := FormatSize(n)
+		if back, err := ParseSize(s); err != nil || back != n {
+			t.Errorf("%d is written %s and read %d, %v", n, s, back, err)
+		}
+	}
+}
+
+func TestFormatDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0s", 40 * time.Millisecond: "40ms", time.Minute: "1m", 75 * time.Second: "1m15s",
+		10 * time.Minute: "10m", time.Hour: "1h", 90 * time.Minute: "1h30m"} {
+		if s := FormatDuration(d); s != want {
+			t.Errorf("%v is written %s, want %s", d, s, want)
+		}
+		if back, err := ParseDuration(FormatDuration(d)); err != nil || back != d {
+			t.Errorf("%v is read back as %v, %v", d, back, err)
+		}
+	}
+}
+
+func FuzzParseSize(f *testing.F) {
+	for _, s := range []string{"0", "64KiB", "10MB", "-1", "9223372036854775807", "8EiB", "1 kB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := ParseSize(s)
+		if err != nil {
+			return
+		}
+		if n < 0 {
+			t.Fatalf("%q is %d", s, n)
+		}
+		if back, err := ParseSize(FormatSize(n)); err != nil || back != n {
+			t.Fatalf("%q is %d, written %s, read %d, %v", s, n, FormatSize(n), back, err)
+		}
+	})
+}
