@@ -92,6 +92,7 @@ type moody struct {
 	open    map[net.Conn]bool
 	runs    map[string]int
 	over    chan struct{}
+	came    int // connections so far
 }
 
 func startMoody(t *testing.T, script func(c *visit, n int)) *moody {
@@ -113,6 +114,7 @@ func (m *moody) serve(ln net.Listener, script func(c *visit, n int)) {
 			}
 			m.mu.Lock()
 			m.open[conn] = true
+			m.came++
 			m.mu.Unlock()
 			m.running.Go(func() { // ends with the connection
 				defer func() {
@@ -199,5 +201,22 @@ func (v *visit) pause(d time.Duration) {
 	select {
 	case <-t.C:
 	case <-v.m.over:
+	}
+}
+
+// awaitQuiet waits until n connections have come and all have ended.
+func (m *moody) awaitQuiet(t *testing.T, n int) {
+	t.Helper()
+	for end := time.Now().Add(limit); ; {
+		m.mu.Lock()
+		quiet := m.came >= n && len(m.open) == 0
+		m.mu.Unlock()
+		if quiet {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("after %v a connection is still open", limit)
+		}
+		time.Sleep(time.Millisecond) // between two looks
 	}
 }
