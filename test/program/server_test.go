@@ -1,4 +1,4 @@
-package test
+package program
 
 import (
 	"bufio"
@@ -237,9 +237,11 @@ func events(t *testing.T, address string) {
 			t.Fatalf("no event came: %v", err)
 		}
 		if line == "data: first\n" {
-			return
+			break
 		}
 	}
+	// It leaves with a reset: a FIN alone would leave open whether it still reads.
+	c.(*net.TCPConn).SetLinger(0)
 }
 
 // webSocket upgrades and sends bytes both ways.

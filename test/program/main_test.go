@@ -1,9 +1,9 @@
-// Package test runs the whole program as a user would: the built binary, real
+// Package program runs the whole program as a user would: the built binary, real
 // servers behind it, curl and a browser in front.
 //
 // Everything is on loopback and bounded in time. A tool that is missing skips its
 // test, loudly; with CI=true it fails it.
-package test
+package program
 
 import (
 	"bufio"
@@ -47,7 +47,7 @@ func build(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "gatewhy")
-	out, err := exec.Command("go", "build", "-o", binary, "..").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "building the program: %v\n%s", err, out)
 		return 1
@@ -364,7 +364,7 @@ func golden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v: run go test ./test -update and look at it", err)
+		t.Fatalf("%v: run go test ./test/program -update and look at it", err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", name, diff)
