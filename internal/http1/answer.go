@@ -37,10 +37,12 @@ type Answer struct {
 
 // Start begins reading from s.
 func (a *Answer) Start(s loop.Stream, l *Limits, allow h1.Allow) {
-	fields := a.Head.Fields[:0]
-	in := a.In
-	*a = Answer{In: in, stream: s, limits: l, allow: allow}
-	a.Head.Fields = fields
+	// Field by field: a whole Answer is near a kilobyte, and Init and Frame begin
+	// the parser and the body anew.
+	a.Head.Reset()
+	a.Framing, a.Received, a.Interims, a.interim = h1.Framing{}, 0, 0, 0
+	a.stream, a.limits, a.allow, a.size, a.offset, a.decoded = s, l, allow, 0, 0, 0
+	a.body.Init(a.Framing, &l.Limits, allow)
 	a.parser.Init(h1.Response, &l.Limits, allow)
 }
 

@@ -95,15 +95,20 @@ func (p *Proxy) Close() { p.pool.Close() }
 // call is the work for one exchange: its attempts, one after the other.
 type call struct {
 	p      *Proxy
-	x      *exchange.Exchange
-	conn   *upstream.Conn
-	end    *upstream.Endpoint // of the current attempt
-	a      *trail.Attempt
 	answer http1.Answer
 	out    []byte // request head, or chunk framing on its way
 	first  []byte // first bytes of an answer whose head is no longer in the buffer
 	body   body
-	hand   hand
+	work
+}
+
+// work is what of a call belongs to one exchange and is forgotten after it.
+type work struct {
+	x    *exchange.Exchange
+	conn *upstream.Conn
+	end  *upstream.Endpoint // of the current attempt
+	a    *trail.Attempt
+	hand hand
 
 	tried      [trail.MaxAttempts]*upstream.Endpoint
 	onward     http1.Onward
@@ -151,6 +156,9 @@ func (p *Proxy) Respond(x *exchange.Exchange) *fault.Fault {
 	return c.run()
 }
 
+// callsKept bounds the calls that a loop keeps for use again.
+const callsKept = 1024
+
 // release gives everything back, also after a panic.
 func (c *call) release() {
 	c.stopHand()
@@ -159,12 +167,11 @@ func (c *call) release() {
 	}
 	c.answer.In.Release()
 	c.body.close()
-	p, out, first, kept, answer := c.p, c.out[:0], c.first[:0], c.body.kept[:0], c.answer.Head.Fields[:0]
-	*c = call{out: out, first: first}
-	c.body.kept = kept
-	c.answer.Head.Fields = answer
-	if len(p.free) < 1024 && cap(kept) <= DefaultReplayMemory {
-		p.free = append(p.free, c)
+	c.answer.Head.Raw = nil
+	c.body = body{kept: c.body.kept[:0]}
+	c.work = work{}
+	if len(c.p.free) < callsKept && cap(c.body.kept) <= DefaultReplayMemory {
+		c.p.free = append(c.p.free, c)
 	}
 }
 

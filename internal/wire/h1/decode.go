@@ -9,7 +9,8 @@ import "github.com/gatewhy/gatewhy/internal/message"
 // use data, until Done or an error. Next consumes as much as it can, but returns
 // at most one piece of payload at a time.
 type Decoder struct {
-	lim   Limits
+	lim   *Limits
+	own   Limits // what lim points to if the caller's left something out
 	allow Allow
 	kind  BodyKind
 	state chunk
@@ -25,6 +26,7 @@ type Decoder struct {
 	noted   bool
 	repairs [2]Error
 	nrepair uint8
+	section Limits // of the trailer section
 	parser  Parser
 	trailer message.Head
 }
@@ -55,10 +57,7 @@ const (
 
 // Init prepares d for the body that f speaks of. A nil l means the defaults.
 func (d *Decoder) Init(f Framing, l *Limits, a Allow) {
-	if l == nil {
-		l = &DefaultResponse
-	}
-	d.lim = l.or(&DefaultResponse)
+	d.lim = l.fill(&DefaultResponse, &d.own)
 	d.allow, d.kind, d.left = a, f.Body, 0
 	d.off, d.received, d.line, d.mark, d.ext = 0, 0, 0, 0, 0
 	d.err, d.nrepair, d.noted = Error{}, 0, false
@@ -318,7 +317,9 @@ func (d *Decoder) lineRead(at int64) Error {
 	d.state = payload
 	if d.left == 0 {
 		d.state = trailers
-		d.parser.Init(trailer, &Limits{Field: d.lim.Trailer, Head: d.lim.Trailer, Fields: d.lim.Fields}, 0)
+		d.section = *d.lim
+		d.section.Field, d.section.Head = d.lim.Trailer, d.lim.Trailer
+		d.parser.Init(trailer, &d.section, 0)
 	}
 	return Error{}
 }

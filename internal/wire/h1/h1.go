@@ -110,9 +110,17 @@ var DefaultRequest = Limits{
 	Trailer:   DefaultTrailer,
 }
 
-// or fills the zero fields of l from d.
-func (l Limits) or(d *Limits) Limits {
-	return Limits{
+// fill returns the limits to obey: l itself if it says all, else own with what l
+// leaves out taken from d. Limits are looked at for each message, and nearly
+// always say all.
+func (l *Limits) fill(d, own *Limits) *Limits {
+	switch {
+	case l == nil:
+		return d
+	case l.StartLine > 0 && l.Field > 0 && l.Head > 0 && l.Fields > 0 && l.ChunkLine > 0 && l.Trailer > 0:
+		return l
+	}
+	*own = Limits{
 		StartLine: cmp.Or(l.StartLine, d.StartLine),
 		Field:     cmp.Or(l.Field, d.Field),
 		Head:      cmp.Or(l.Head, d.Head),
@@ -120,6 +128,7 @@ func (l Limits) or(d *Limits) Limits {
 		ChunkLine: cmp.Or(l.ChunkLine, d.ChunkLine),
 		Trailer:   cmp.Or(l.Trailer, d.Trailer),
 	}
+	return own
 }
 
 // Framing is what a head says about its message and connection.

@@ -12,7 +12,8 @@ import (
 // n > 0 or the error is set. The bytes may move between calls. What was looked
 // at once is not looked at again, so slow senders cost no more than fast ones.
 type Parser struct {
-	lim     Limits
+	lim     *Limits
+	own     Limits // what lim points to if the caller's left something out
 	kind    Kind
 	allow   Allow
 	state   state
@@ -51,10 +52,7 @@ func (p *Parser) Init(k Kind, l *Limits, a Allow) {
 	if k == Request {
 		d = &DefaultRequest
 	}
-	p.lim = *d
-	if l != nil {
-		p.lim = l.or(d)
-	}
+	p.lim = l.fill(d, &p.own)
 	// Everything but repairs, which nrepair bounds: this runs for each message.
 	p.kind, p.allow, p.state = k, a, begin
 	p.line, p.scan, p.start, p.method, p.field = 0, 0, 0, 0, 0
