@@ -110,7 +110,7 @@ func orNone(id fault.ID) string {
 // offset: the very byte.
 func (j *judgement) offset() {
 	r := j.r
-	if r.Offset < 0 {
+	if r.Offset < 0 || r.Want == "" && len(r.Notes) == 0 {
 		return
 	}
 	got := int64(-1)
