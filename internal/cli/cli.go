@@ -129,8 +129,6 @@ func (e *env) root() *cobra.Command {
 		return misused(err, nearestFlag(c, err))
 	})
 	root.AddCommand(e.proxy(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.docs())
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
-	root.CompletionOptions.HiddenDefaultCmd = false
 	return root
 }
 

@@ -464,13 +464,17 @@ func TestDemo(t *testing.T) {
 // On a terminal the demo stops after each upstream, and q ends it.
 func TestDemoAsks(t *testing.T) {
 	var out bytes.Buffer
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	e := &env{in: strings.NewReader("\nq\n"), out: &out, err: &out, getenv: func(string) string { return "" }, inTTY: true, outTTY: true}
+	dir := filepath.Join(t.TempDir(), "r")
+	e := &env{in: strings.NewReader("\nq\n"), out: &out, err: &out, inTTY: true, outTTY: true,
+		getenv: func(name string) string { return map[string]string{"GATEWHY_RUN_DIR": dir}[name] }}
 	if code := e.run(context.Background(), []string{"demo", "--plain"}); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, out.String())
 	}
 	if n := strings.Count(out.String(), "press Enter"); n != 2 {
 		t.Errorf("asked %d times, want 2:\n%s", n, out.String())
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("no socket was made, so incidents cannot be looked up meanwhile: %v", err)
 	}
 	if !strings.Contains(out.String(), "2 rescued, 0 mended, 0 explained.") {
 		t.Errorf("the sums are not those of two scenes:\n%s", out.String())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -81,7 +82,8 @@ type demo struct {
 func (d *demo) run(ctx context.Context) error {
 	fmt.Fprintf(d.e.out, "%s · %d broken upstreams on loopback, each behind a gateway\n\n", d.ink.bold("gatewhy "+number+" demo"), len(scenes))
 	if d.ask { // so that `gatewhy explain ID` works from another shell meanwhile
-		if s, err := admin.Start(admin.Options{Incidents: d.store, State: func() admin.State { return admin.State{} }}); err == nil {
+		if s, err := admin.Start(admin.Options{Dir: d.e.getenv(variable("run-dir")), Incidents: d.store,
+			State: func() admin.State { return admin.State{PID: os.Getpid(), Version: number} }}); err == nil {
 			defer s.Close()
 		}
 	}

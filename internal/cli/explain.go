@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,8 +63,8 @@ func (e *env) explain() *cobra.Command {
 			}
 			if id, ok := incident.Parse(args[0]); ok {
 				dirs := admin.Dirs()
-				if f.runDir != "" {
-					dirs = []string{f.runDir}
+				if dir := cmp.Or(f.runDir, e.getenv(variable("run-dir"))); dir != "" {
+					dirs = []string{dir}
 				}
 				return e.explainIncident(c.Context(), admin.Sockets(dirs...), id, f.json, p)
 			}

@@ -40,15 +40,13 @@ func (e *env) lab() *cobra.Command {
 			if err != nil {
 				return labTaken(err, at)
 			}
-			at.host = "localhost"
-			if host, port, err := net.SplitHostPort(ln.Addr().String()); err == nil && host != "127.0.0.1" && host != "::" {
-				at.host = host
-			} else if err == nil {
-				fmt.Fprintf(e.err, "%s lab · %d ways to misbehave · http://localhost:%s lists them\n\n",
-					"gatewhy "+number, len(lab.Recipes()), port)
-				fmt.Fprintf(e.err, "  in another shell   gatewhy proxy :8080 localhost:%s\n", port)
-				fmt.Fprintf(e.err, "  in a third         curl -i localhost:8080/fault/header_name_bad_char\n\n")
+			where := ln.Addr().String()
+			if _, port, err := net.SplitHostPort(where); err == nil && at.host == "localhost" {
+				where = "localhost:" + port
 			}
+			fmt.Fprintf(e.err, "gatewhy %s lab · %d ways to misbehave · http://%s lists them\n\n"+
+				"  in another shell   gatewhy proxy :8080 %[3]s\n"+
+				"  in a third         curl -i localhost:8080/fault/header_name_bad_char\n\n", number, len(lab.Recipes()), where)
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			if err := lab.Serve(ctx, ln); err != nil {

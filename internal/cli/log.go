@@ -92,10 +92,21 @@ func (l *accessLog) reopen() error {
 	return nil
 }
 
-// flush writes what is left while the loops still run.
-func (l *accessLog) flush() {
-	if l.sink != nil {
+// flush writes what is left while the loops still run. They may end meanwhile,
+// having written it themselves; ended tells.
+func (l *accessLog) flush(ended <-chan struct{}) {
+	if l.sink == nil {
+		return
+	}
+	written := make(chan struct{})
+	go func() { // ends when all is written, or with the process
+		defer close(written)
 		l.sink.Close()
+	}()
+	select {
+	case <-written:
+	case <-ended:
+	case <-time.After(hurry):
 	}
 }
 

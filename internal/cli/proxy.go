@@ -59,6 +59,9 @@ func (e *env) proxy() *cobra.Command {
 	return c
 }
 
+// hurry is how long the end of the program waits for what should take no time.
+const hurry = time.Second
+
 // running is a started proxy with everything that belongs to it.
 type running struct {
 	e       *env
@@ -126,7 +129,10 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	}()
 	r.serve(signals)
 	stop()
-	<-watched
+	select {
+	case <-watched:
+	case <-time.After(hurry): // a resolver that hangs cannot be interrupted
+	}
 	return nil
 }
 
@@ -165,9 +171,9 @@ func (r *running) serve(signals <-chan os.Signal) {
 			case s == syscall.SIGHUP && !r.e.errTTY:
 				// Supervisors send it for "read your configuration again".
 				fmt.Fprintln(r.e.err, "nothing to read again: there is no config file, the settings are flags")
-			case draining:
-				r.log.flush()
-				return // at once
+			case draining: // at once
+				r.log.flush(drained)
+				return
 			default:
 				draining = true
 				fmt.Fprintf(r.e.err, "\nstopping: requests under way have %s to end · again = at once\n", settings.FormatDuration(r.drain))

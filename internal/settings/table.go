@@ -74,7 +74,7 @@ var table = []*Setting{
 	{"max-response-body", limits, "SIZE", "0", "an answer's body; 0 = no limit",
 		size(0, 1<<62, func(o *gateway.Options, n int64) { o.Reverse.Limits.Body = n })},
 	{"max-connections", limits, "N", strconv.Itoa(exchange.DefaultMaxConnections),
-		"client connections of each loop, about 10 KiB each while busy; 0 = no limit",
+		"client connections at once, about 10 KiB each while busy; 0 = no limit",
 		number(0, 1<<30, func(o *gateway.Options, n int) { o.Client.MaxConnections = n })},
 
 	{"retry-attempts", rescue, "N", strconv.Itoa(reverse.DefaultAttempts),

@@ -125,9 +125,9 @@ func (s sink) Write(b []byte) (int, error) {
 	return s.b.Write(b)
 }
 
-// await waits until the words are in what the program said, on the buffer that
-// which returns, and returns all of it.
-func (p *process) await(which func(*process) *bytes.Buffer, words string) string {
+// await waits until the program has said the words on standard error, and returns
+// all that it has said.
+func (p *process) await(words string) string {
 	p.t.Helper()
 	late := false
 	timer := time.AfterFunc(patience, func() {
@@ -139,7 +139,7 @@ func (p *process) await(which func(*process) *bytes.Buffer, words string) string
 	defer timer.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for !strings.Contains(which(p).String(), words) {
+	for !strings.Contains(p.talk.String(), words) {
 		ended := false
 		select {
 		case <-p.done:
@@ -151,11 +151,8 @@ func (p *process) await(which func(*process) *bytes.Buffer, words string) string
 		}
 		p.change.Wait()
 	}
-	return which(p).String()
+	return p.talk.String()
 }
-
-func talk(p *process) *bytes.Buffer   { return &p.talk }
-func output(p *process) *bytes.Buffer { return &p.out }
 
 func (p *process) said() string {
 	p.mu.Lock()
@@ -212,7 +209,7 @@ func proxy(t *testing.T, args ...string) *gateway {
 	t.Helper()
 	dir := t.TempDir()
 	p := launch(t, binary, append([]string{"proxy", "127.0.0.1:0", "--run-dir", filepath.Join(dir, "r")}, args...)...)
-	said := p.await(talk, "looks an incident up")
+	said := p.await("looks an incident up")
 	m := shown.FindStringSubmatch(said)
 	if m == nil {
 		t.Fatalf("it does not say where it listens:\n%s", said)

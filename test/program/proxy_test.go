@@ -80,7 +80,7 @@ func TestUpstreamDownThenUp(t *testing.T) {
 	})}}
 	server.Start()
 	defer server.Close()
-	g.await(talk, "up, HTTP/1.1, answered 200 in ")
+	g.await("up, HTTP/1.1, answered 200 in ")
 	if got := curl(t, "http://"+g.address); got != "here" {
 		t.Errorf("answer %q", got)
 	}
@@ -104,7 +104,7 @@ func TestDrain(t *testing.T) {
 	go func() { got <- curl(t, "-w", " %{http_code}", "http://"+g.address+"/slow") }() // ends with curl
 	<-arrived
 	g.signal(syscall.SIGTERM)
-	g.await(talk, "stopping: requests under way have 30s to end")
+	g.await("stopping: requests under way have 30s to end")
 	refused(t, g.address)
 	select {
 	case <-g.done:
@@ -166,7 +166,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	fmt.Fprintf(c, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-arrived
 	g.signal(syscall.SIGINT)
-	g.await(talk, "stopping: requests under way have 10m to end")
+	g.await("stopping: requests under way have 10m to end")
 	g.signal(syscall.SIGINT)
 	if code := g.ended(); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -253,7 +253,7 @@ func TestLogFileIsReopened(t *testing.T) {
 func TestHangUpSignal(t *testing.T) {
 	g := proxy(t, script(t, answering(hello)))
 	g.signal(syscall.SIGHUP)
-	g.await(talk, "nothing to read again")
+	g.await("nothing to read again")
 	if got := curl(t, "http://"+g.address); got != "hello" {
 		t.Errorf("answer %q", got)
 	}
@@ -265,7 +265,7 @@ func TestLogReaderGone(t *testing.T) {
 	up := script(t, answering(hello))
 	dir := t.TempDir()
 	p := launch(t, need(t, "bash"), "-c", `"$0" proxy 127.0.0.1:0 "$1" --run-dir "$2" | true; wait`, binary, up, filepath.Join(dir, "r"))
-	said := p.await(talk, "looks an incident up")
+	said := p.await("looks an incident up")
 	m := shown.FindStringSubmatch(said)
 	if m == nil {
 		t.Fatal(said)
@@ -297,7 +297,7 @@ func TestUnixSockets(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	p := launch(t, binary, "proxy", "unix:"+web, "unix:"+app, "--run-dir", filepath.Join(dir, "r"))
-	p.await(talk, "looks an incident up")
+	p.await("looks an incident up")
 	if got := curl(t, "--unix-socket", web, "http://shop.example/"); got != "by socket, for shop.example" {
 		t.Errorf("answer %q", got)
 	}
