@@ -74,7 +74,8 @@ func (p *prober) look(e *upstream.Endpoint) verdict {
 	took := func() time.Duration { return time.Duration(p.loop.Now() - began) }
 	c, f := p.local.Dial(e, until, nil)
 	if f != nil {
-		v.down, v.fault, v.took = true, f, took()
+		// An address of our own does not become another one by waiting.
+		v.down, v.fault, v.took = f.ID != fault.LoopSelfAddress, f, took()
 		return v
 	}
 	defer p.local.Drop(c, true)

@@ -29,6 +29,19 @@ func TestStartOutput(t *testing.T) {
 	g.stop()
 }
 
+// A gateway that is told to stand in front of itself says so at once.
+func TestStartBeforeItself(t *testing.T) {
+	address := free(t)
+	p := launch(t, binary, "proxy", address, address, "--run-dir", filepath.Join(t.TempDir(), "r"))
+	if said := p.await("looks an incident up"); !strings.Contains(said, "bad   ") || !strings.Contains(said, "gatewhy explain loop_self_address") {
+		t.Errorf("it said\n%s", said)
+	}
+	if got := curl(t, "-o", os.DevNull, "-w", "%{http_code}", "http://"+address); got != "502" {
+		t.Errorf("status %s, want 502 and no loop", got)
+	}
+	p.stop()
+}
+
 func TestStartOutputWithoutLog(t *testing.T) {
 	g := proxy(t, script(t, answering(hello)), "--log", "off", "--retry-attempts", "1", "--no-repair")
 	golden(t, "start-off.txt", normal(g.said()))
