@@ -240,7 +240,10 @@ func (c *call) begin() {
 	*c.a = trail.Attempt{Upstream: c.p.up.Name(), Began: c.x.Stamp()}
 	t.N++
 	c.sent, c.sentBytes, c.sendErr, c.expecting, c.sentAt, c.asks = false, 0, nil, false, 0, false
+	// An attempt that finds no connection begins no answer: it must not tell of the last one.
 	c.answer.In.Release()
+	c.answer.Received = 0
+	c.answer.Head.Reset()
 	c.first = c.first[:0]
 }
 
