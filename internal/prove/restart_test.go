@@ -45,6 +45,7 @@ func TestKillRestart(t *testing.T) {
 	// next `each` requests.
 	var running sync.WaitGroup
 	var next, failed atomic.Int64
+	var calls sync.RWMutex // read while a request is under way
 	steps := make([]chan struct{}, 2*rounds+1) // closed when the step before it is done
 	for i := range steps {
 		steps[i] = make(chan struct{})
@@ -65,11 +66,17 @@ func TestKillRestart(t *testing.T) {
 					if m := servers[step/2%2]; step%2 == 0 {
 						m.kill()
 					} else {
+						// Who met this server dead has his answer before the other one dies:
+						// else both were dead for him.
+						calls.Lock()
 						m.start(t)
+						calls.Unlock()
 					}
 					close(steps[step+1])
 				}
+				calls.RLock()
 				a, err := c.call(t.Context(), "GET", fmt.Sprintf("get-%d", n))
+				calls.RUnlock()
 				if err != nil || a.status != 200 || !a.whole || string(a.body) != "hello" {
 					failed.Add(1)
 					t.Errorf("request %d: %v %v\n%s", n, a, err, a.excerpt())
