@@ -45,7 +45,7 @@ func TestKillRestart(t *testing.T) {
 	// next `each` requests.
 	var running sync.WaitGroup
 	var next, failed atomic.Int64
-	var calls sync.RWMutex // read while a request is under way
+	var calls sync.RWMutex                     // read while a request is under way
 	steps := make([]chan struct{}, 2*rounds+1) // closed when the step before it is done
 	for i := range steps {
 		steps[i] = make(chan struct{})

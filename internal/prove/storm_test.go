@@ -133,9 +133,16 @@ func storm(t *testing.T, target string, sick executor, unread bool) {
 		t.Fatal(err)
 	}
 	var rescued atomic.Int64
-	o.Client.Observe = func(t *trail.Trail) {
-		if t.Rescued {
+	o.Client.Observe = func(tr *trail.Trail) {
+		if tr.Rescued {
 			rescued.Add(1)
+		}
+		// Exchanges are used again: nothing of the last one may be in the next.
+		for i, a := range tr.Tries() {
+			if !a.Reused && a.Connected == 0 && (a.Status != 0 || a.BytesSent != 0 || a.BytesReceived != 0) {
+				t.Errorf("attempt %d had no connection, and tells of status %d, %d bytes sent, %d received",
+					i, a.Status, a.BytesSent, a.BytesReceived)
+			}
 		}
 	}
 	g, err := gateway.Start(o)
