@@ -201,7 +201,7 @@ func (c *call) run() *fault.Fault {
 		}
 		again, withheld := c.again(f)
 		if !again {
-			if c.x.Stashed() {
+			if c.x.Stashed() && !c.x.Begun() {
 				t.Fault = c.cause()
 				return c.x.Unstash()
 			}
