@@ -138,12 +138,16 @@ func (c *call) attempts() int {
 
 // cause is the first fault that explains anything: a pooled connection that died
 // is everyday life, and hides what a fresh one then showed.
-func (c *call) cause() *fault.Fault {
+func (c *call) cause() *fault.Fault { return c.earliest(false) }
+
+// earliest is cause; failed leaves out what only asked for another attempt and is
+// no answer to anybody (a 417, an answer in store).
+func (c *call) earliest(failed bool) *fault.Fault {
 	t := &c.x.Trail
 	var first *fault.Fault
 	for i := range t.Tries() {
 		f := t.Attempts[i].Fault
-		if f == nil {
+		if f == nil || failed && f.Row().Status == 0 {
 			continue
 		}
 		if !strings.HasPrefix(string(f.ID), "reuse_") {
@@ -161,5 +165,5 @@ func (c *call) verdict(last *fault.Fault) *fault.Fault {
 	if last.Row().Status == 0 || last.ID == fault.TotalTimeout {
 		return last
 	}
-	return c.cause()
+	return c.earliest(true)
 }
