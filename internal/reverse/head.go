@@ -6,6 +6,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
@@ -70,7 +71,7 @@ func (c *call) secondChance(status int) fault.ID {
 			id, once = fault.LengthRequired411, redoLength
 		}
 	}
-	if id == "" || c.redone&once != 0 || !c.replayable() || c.x.Begun() {
+	if id == "" || c.redone&once != 0 || c.x.Trail.N >= trail.MaxAttempts || !c.replayable() || c.x.Begun() {
 		return ""
 	}
 	c.stopHand()
