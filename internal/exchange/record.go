@@ -12,7 +12,7 @@ func (x *Exchange) record() {
 		t.In = x.Client.Taken()
 	}
 	if t.Fault != nil {
-		t.Rescued = x.reply.whole && t.Status != 0 && !t.Cut && t.Fault.Row().Side != fault.Client && x.rescued()
+		t.Rescued = x.reply.whole && t.Status != 0 && t.Status < 500 && !t.Cut && t.Fault.Row().Side != fault.Client && x.rescued()
 		x.nameIncident()
 		if x.Opts.Incidents != nil {
 			x.Opts.Incidents.Keep(t)
