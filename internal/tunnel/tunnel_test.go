@@ -130,11 +130,10 @@ func (e *end) hear(n int) (s string, err error) {
 // joined runs a tunnel between two pairs. f plays both outer ends, as a task;
 // main is the task that waits for the tunnel.
 type joined struct {
-	l            loop.Loop
-	client, app  *end // outer ends
-	a, b         *end // the tunnel's ends
-	fromA, fromB string
-	main         loop.Task
+	l           loop.Loop
+	client, app *end // outer ends
+	a, b        *end // the tunnel's ends
+	main        loop.Task
 }
 
 func run(t *testing.T, idle time.Duration, fromA, fromB string, f func(j *joined)) (got End) {
