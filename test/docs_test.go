@@ -210,7 +210,7 @@ func TestDocsFlags(t *testing.T) {
 func TestDocsLogKeys(t *testing.T) {
 	s := newSession(t)
 	s.serve("gatewhy lab 127.0.0.1:9000")
-	g := s.serve("gatewhy proxy 127.0.0.1:8080 127.0.0.1:9000 127.0.0.1:3000 --log-file log --eject-after 0 --run-dir run")
+	g := s.serve("gatewhy proxy 127.0.0.1:8080 127.0.0.1:9000 127.0.0.1:3000 --log-file log --eject-after 0")
 	for _, path := range []string{"/good?q=1", "/good", "/fault/header_obs_fold", "/fault/header_name_bad_char", "/fault/body_eof_short/late"} {
 		res, err := http.Get("http://127.0.0.1:" + s.ports["8080"] + path)
 		if err != nil {
@@ -293,7 +293,7 @@ func keys(seen map[string]bool, prefix string, v any) {
 func TestDocsProblemMembers(t *testing.T) {
 	s := newSession(t)
 	s.serve("gatewhy lab 127.0.0.1:9000")
-	s.serve("gatewhy proxy 127.0.0.1:8080 127.0.0.1:9000 --log off --errors-detail all --run-dir run")
+	s.serve("gatewhy proxy 127.0.0.1:8080 127.0.0.1:9000 --log off --errors-detail all")
 	req, err := http.NewRequest("GET", "http://127.0.0.1:"+s.ports["8080"]+"/fault/header_name_bad_char", nil)
 	if err != nil {
 		t.Fatal(err)

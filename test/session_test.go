@@ -117,7 +117,7 @@ func launch(t *testing.T, dir, script string) *process {
 	p.change = sync.NewCond(&p.mu)
 	p.cmd.Dir = dir
 	p.cmd.Env = []string{"PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir,
-		"XDG_RUNTIME_DIR=" + dir, "CURL_HOME=" + dir, "PYTHONUNBUFFERED=1", "LC_ALL=C.UTF-8"}
+		"GATEWHY_RUN_DIR=" + filepath.Join(dir, "run"), "CURL_HOME=" + dir, "PYTHONUNBUFFERED=1", "LC_ALL=C.UTF-8"}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Stdout, p.cmd.Stderr = p, p // one writer: as a terminal mixes them
 	if err := p.cmd.Start(); err != nil {
