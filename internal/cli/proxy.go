@@ -50,7 +50,7 @@ func (e *env) proxy() *cobra.Command {
 	c.Flags().StringVar(&f.log, "log", "", "access log: `FORM` is text, json or off; text on a terminal and json elsewhere unless set")
 	c.Flags().StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
 	c.Flags().StringVar(&f.drain, "drain", settings.FormatDuration(gateway.DefaultDrain),
-		"how long a stop waits for requests under way, as a `DURATION`: under the 90s after which systemd kills")
+		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
 	c.Flags().BoolVar(&f.plain, "plain", false, "no colour")
 	c.Flags().StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
 	group(c.Flags(), generalGroup, "log", "log-file", "drain", "plain", "run-dir")
