@@ -33,7 +33,8 @@ type Options struct {
 	Upstream upstream.Options
 	Client   exchange.Options
 	Reverse  reverse.Options
-	// Engine runs it; nil means the portable engine with Loops loops (0: one a core).
+	// Engine runs it, and is closed with it, also when Start fails; nil means the
+	// portable engine with Loops loops (0: one a core).
 	Engine loop.Engine
 	Loops  int
 }
@@ -82,14 +83,14 @@ func Start(o Options) (*Gateway, error) {
 		}
 		return nil
 	}
-	var err error
-	if g.up, err = upstream.New(g.o.Upstream); err != nil {
-		return nil, err
-	}
 	if g.engine = o.Engine; g.engine == nil {
 		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})
 	}
-	if err := g.listen(); err != nil {
+	var err error
+	if g.up, err = upstream.New(g.o.Upstream); err == nil {
+		err = g.listen()
+	}
+	if err != nil {
 		for _, ln := range g.listeners {
 			ln.Close()
 		}

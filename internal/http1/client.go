@@ -267,11 +267,12 @@ func (c *Client) Linger(most int, wait time.Duration) {
 	c.Stream.Close()
 }
 
-// Gone reports whether the client's connection is broken: an answer would reach nobody.
-// A client that only closed its sending side is still there.
-func (c *Client) Gone() *fault.Fault {
+// Gone reports whether an answer would reach nobody. A client that closed its
+// sending side behind its request may still wait for the answer; one that does so
+// when the answer has begun has lost interest in the rest.
+func (c *Client) Gone(begun bool) *fault.Fault {
 	err := c.Stream.Check()
-	if err == nil || err == io.EOF || errors.Is(err, loop.ErrInput) {
+	if err == nil || err == io.EOF && !begun || errors.Is(err, loop.ErrInput) {
 		return nil
 	}
 	return gone(err)

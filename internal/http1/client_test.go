@@ -432,7 +432,7 @@ func TestGone(t *testing.T) {
 		syscall.ECONNRESET: true, loop.ErrClosed: true, syscall.EPIPE: true} {
 		s := play()
 		s.check = err
-		f := clientOf(s).Gone()
+		f := clientOf(s).Gone(false)
 		if (f != nil) != gone || gone && f.ID != fault.ClientGone {
 			t.Errorf("%v: %v", err, f)
 		}

@@ -41,7 +41,7 @@ func localRecipes() []*Recipe {
 	return []*Recipe{
 		shed,
 		local("deadline_before_attempt", fault.DeadlineBeforeAttempt, 504, "the whole time limit has passed before an attempt begins").
-			set("timeout-total", "1ns"),
+			set("timeout-total", "5ms").sends("GET / HTTP/1.1\r\n", "Host: %HOST%\r\n\r\n"),
 		budget,
 		local("loop_via", fault.LoopVia, 502, "the request has been through this gateway already, as its Via says").
 			set("node", "lab-node").

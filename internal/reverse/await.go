@@ -21,6 +21,8 @@ func (c *call) await() *fault.Fault {
 		if a.In.Len() > 0 {
 			ok, f := a.ParseHead()
 			switch {
+			case f != nil && c.moreTells(f):
+				continue
 			case f != nil:
 				return f
 			case !ok:
@@ -38,6 +40,16 @@ func (c *call) await() *fault.Fault {
 			return f
 		}
 	}
+}
+
+// greeting is how many bytes name any protocol that is told by its first ones.
+const greeting = 16
+
+// moreTells reads a little more of what is certainly no answer, so that it can
+// be named however its bytes arrive.
+func (c *call) moreTells(f *fault.Fault) bool {
+	a := &c.answer
+	return f.ID == fault.HTTP09 && a.In.Len() < greeting && a.Fill(c.p.loop.Now().Add(int64(DefaultGrace))) == nil
 }
 
 // fillHead waits for more of a head.
@@ -81,7 +93,7 @@ func (c *call) fillHead() *fault.Fault {
 			}
 			continue
 		case err == loop.ErrTimeout && c.p.loop.Now() < limit:
-			if f := x.Client.Gone(); f != nil {
+			if f := x.Client.Gone(false); f != nil {
 				return f
 			}
 			continue

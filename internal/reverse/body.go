@@ -176,7 +176,7 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 			if c.p.loop.Now() >= hold {
 				return true, nil
 			}
-			if f := x.Client.Gone(); f != nil {
+			if f := x.Client.Gone(x.Begun()); f != nil {
 				return false, f
 			}
 			continue

@@ -61,7 +61,7 @@ func (c *call) ready(*fault.Fault) (bool, *fault.Fault) {
 	if c.p.loop.Now() >= c.x.Deadline {
 		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", strconv.Itoa(c.x.Trail.N))
 	}
-	if f := c.x.Client.Gone(); f != nil {
+	if f := c.x.Client.Gone(false); f != nil {
 		return false, f
 	}
 	return true, nil

@@ -147,9 +147,10 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 }
 
 // against reports whether a fault speaks against the endpoint: a failure on the
-// upstream's side that another request would have met as well.
+// upstream's side that another request would have met as well. Its own 502 or
+// 503 is one too: it says so itself.
 func against(id fault.ID, row *fault.Row) bool {
-	return row.Side == fault.Upstream && row.Kind == fault.Failure &&
+	return row.Side == fault.Upstream && (row.Kind == fault.Failure || id == fault.UpstreamGatewayError) &&
 		id != fault.ClientGone && row.Class != fault.ClassBadRequest && row.Class != fault.ClassClientGone
 }
 
