@@ -120,7 +120,8 @@ func (c *call) sendTimedOut(total bool) *fault.Fault {
 	if total {
 		id, limit = fault.TotalTimeout, c.x.Opts.Total.String()
 	}
-	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.sentBytes, 10))
+	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.sentBytes, 10),
+		"received", strconv.FormatInt(c.answer.Received, 10))
 	if d, ok := c.conn.Stream.Delivery(); ok {
 		f.With("count", strconv.FormatUint(d.Unacked+d.Unsent, 10))
 	}
