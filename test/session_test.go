@@ -19,6 +19,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	// The program is built from it; without the import `go test` would take a result
+	// from its cache although the program has changed.
+	_ "github.com/gatewhy/gatewhy/internal/cli"
 )
 
 // patience bounds every wait for something that is about to happen. It passes
