@@ -99,7 +99,7 @@ const (
 	ReuseUnsolicitedData   ID = "reuse_unsolicited_data"
 	ReuseIdle408           ID = "reuse_idle_408"
 
-	// heading: the answer's head
+	// heading: the beginning of the answer's head, and its early ends
 	HeadEOFEmpty             ID = "head_eof_empty"
 	HeadRSTEmpty             ID = "head_rst_empty"
 	HeadEOFPartial           ID = "head_eof_partial"
@@ -124,6 +124,8 @@ const (
 	StatusCodeRange          ID = "status_code_range"
 	StatusReasonChars        ID = "status_reason_chars"
 	StatusLineTooLong        ID = "status_line_too_long"
+
+	// fields: the field lines of the answer's head
 	HeadBareLF               ID = "head_bare_lf"
 	HeadBareCR               ID = "head_bare_cr"
 	HeaderNUL                ID = "header_nul"
@@ -149,20 +151,22 @@ const (
 	SwitchWrongProtocol      ID = "switch_wrong_protocol"
 	ConnCloseLie             ID = "conn_close_lie"
 
-	// framing: the answer's framing and body
-	CLInvalid             ID = "cl_invalid"
-	CLEmpty               ID = "cl_empty"
-	CLOverflow            ID = "cl_overflow"
-	CLListSame            ID = "cl_list_same"
-	CLDuplicateSame       ID = "cl_duplicate_same"
-	CLConflict            ID = "cl_conflict"
-	CLAndTE               ID = "cl_and_te"
-	TEUnknown             ID = "te_unknown"
-	TEChunkedNotFinal     ID = "te_chunked_not_final"
-	TEDuplicateLine       ID = "te_duplicate_line"
-	TEOnHTTP10            ID = "te_on_http10"
-	BodyForbiddenFraming  ID = "body_forbidden_framing"
-	BodyOnBodyless        ID = "body_on_bodyless"
+	// framing: what the answer's head says of its length
+	CLInvalid            ID = "cl_invalid"
+	CLEmpty              ID = "cl_empty"
+	CLOverflow           ID = "cl_overflow"
+	CLListSame           ID = "cl_list_same"
+	CLDuplicateSame      ID = "cl_duplicate_same"
+	CLConflict           ID = "cl_conflict"
+	CLAndTE              ID = "cl_and_te"
+	TEUnknown            ID = "te_unknown"
+	TEChunkedNotFinal    ID = "te_chunked_not_final"
+	TEDuplicateLine      ID = "te_duplicate_line"
+	TEOnHTTP10           ID = "te_on_http10"
+	BodyForbiddenFraming ID = "body_forbidden_framing"
+	BodyOnBodyless       ID = "body_on_bodyless"
+
+	// content: the answer's chunks, trailers and body
 	ChunkSizeInvalid      ID = "chunk_size_invalid"
 	ChunkSizeOverflow     ID = "chunk_size_overflow"
 	ChunkLineBareLF       ID = "chunk_line_bare_lf"
