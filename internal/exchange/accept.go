@@ -110,7 +110,7 @@ func (x *Exchange) run() (again bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			f := fault.New(fault.GatewayInternalError, "value", fmt.Sprint(r)).Because(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-			again = false
+			again, x.reply.close = false, true
 			x.fail(f)
 			x.record()
 		}
@@ -136,13 +136,13 @@ func (x *Exchange) settle() bool {
 	if x.reply.upgraded || x.reply.broken {
 		return false
 	}
-	if x.reply.close {
-		if !x.Client.BodyDone() || x.Client.In.Len() > 0 {
-			x.Client.Linger(lingerBytes, lingerTime)
-		}
-		return false
+	switch {
+	case !x.reply.close && x.Client.Discard(discardBytes):
+		return true
+	case !x.Client.BodyDone() || x.Client.In.Len() > 0:
+		x.Client.Linger(lingerBytes, lingerTime)
 	}
-	return x.Client.Discard(discardBytes)
+	return false
 }
 
 // shed answers a connection over the limit without reading its request.

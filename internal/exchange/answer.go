@@ -70,8 +70,10 @@ func (x *Exchange) answer(status int) {
 	}
 	format := explain.Negotiate(x.accept())
 	body := explain.Render(nil, &a, format)
-	if !x.Client.BodyDone() && x.Request.Framing.Expect {
-		r.close = true // whether the client will send its body cannot be known
+	if !x.Client.BodyDone() && (x.Request.Framing.Expect || t.Fault.Row().Side == fault.Client || x.Client.Left() > discardBytes) {
+		// Whether the client will send its body cannot be known, or where it ends, or
+		// it is not worth the reading.
+		r.close = true
 	}
 	fields := x.ownFields(format)
 	back := http1.Back{Minor: r.minor, Body: h1.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,

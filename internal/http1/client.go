@@ -229,6 +229,10 @@ func (c *Client) Received() int64 { return c.body.Received() }
 // Taken counts the bytes of the current request that were read, head and framing included.
 func (c *Client) Taken() int64 { return c.taken }
 
+// Left is the least number of bytes of the body that are yet to be read; of a
+// chunked one no more is known than the rest of its current chunk.
+func (c *Client) Left() int64 { return c.body.Left() }
+
 // Discard reads and forgets the rest of a request's body so that the connection
 // can serve another request. It gives up, and returns false, when more than
 // most bytes are left or they do not come.
