@@ -191,11 +191,8 @@ func (c *call) interim() *fault.Fault {
 // goOn asks the client for its body, and sends it.
 func (c *call) goOn() *fault.Fault {
 	c.expecting, c.sentAt = false, 0
-	if !c.asked {
-		c.asked = true
-		if f := c.x.Continue(); f != nil {
-			return f
-		}
+	if f := c.invite(); f != nil {
+		return f
 	}
 	c.startHand()
 	return nil

@@ -132,6 +132,9 @@ func (c *call) forget() {
 // its length first. It returns false if that is more than may be kept.
 func (c *call) readRest() bool {
 	b := &c.body
+	if c.invite() != nil {
+		return false
+	}
 	for !b.whole {
 		piece, done, f := c.x.Client.Piece(true)
 		if f != nil || int64(len(b.kept)+len(piece)) > c.p.o.ReplayMemory || b.lost || b.spool != nil {

@@ -41,6 +41,9 @@ func (c *call) send() *fault.Fault {
 	if f := c.push(c.out, nil, false); f != nil {
 		return f
 	}
+	if f := c.invite(); f != nil {
+		return f
+	}
 	c.startHand()
 	return nil
 }
@@ -70,6 +73,15 @@ func (c *call) ask() (got bool, f *fault.Fault) {
 		first, second = nil, second[n-len(first):]
 	}
 	return false, c.push(first, second, true)
+}
+
+// invite tells a client that waits for a 100 to send its body, once.
+func (c *call) invite() *fault.Fault {
+	if c.asked || !c.x.Request.Framing.Expect || c.body.whole {
+		return nil
+	}
+	c.asked = true
+	return c.x.Continue()
 }
 
 // chunked reports whether the request's body is framed as chunks.
