@@ -65,6 +65,9 @@ func (c *call) fillHead() *fault.Fault {
 		}
 	}
 	for {
+		if f := c.handFault(); f != nil {
+			return f
+		}
 		now := c.p.loop.Now()
 		limit := loop.Never
 		switch {
@@ -88,9 +91,6 @@ func (c *call) fillHead() *fault.Fault {
 			}
 			return nil
 		case err == loop.ErrInterrupted:
-			if f := c.handFault(); f != nil {
-				return f
-			}
 			continue
 		case err == loop.ErrTimeout && c.p.loop.Now() < limit:
 			if f := x.Client.Gone(false); f != nil {
@@ -121,6 +121,7 @@ func (c *call) tlsFault(err error) *fault.Fault {
 }
 
 // handFault is what made the sending hand give up, if that must end the attempt.
+// It is asked before each wait: the hand's interrupt may have ended another one.
 func (c *call) handFault() *fault.Fault {
 	if c.hand.done && c.hand.fault != nil && c.hand.fault != http1.Interrupted {
 		return c.hand.fault

@@ -160,15 +160,15 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 	a, x := &c.answer, c.x
 	limit := min(c.p.loop.Now().Add(int64(c.p.o.Read)), x.Deadline)
 	for {
+		if f := c.handFault(); f != nil {
+			return false, f
+		}
 		now := c.p.loop.Now()
 		err := a.Fill(min(limit, hold, now.Add(int64(glance))))
 		switch {
 		case err == nil:
 			return false, nil
 		case err == loop.ErrInterrupted:
-			if f := c.handFault(); f != nil {
-				return false, f
-			}
 			continue
 		case err == loop.ErrFull:
 			return true, nil

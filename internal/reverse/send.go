@@ -151,6 +151,7 @@ type hand struct {
 	task  loop.Task
 	main  loop.Task
 	fault *fault.Fault // of the client's, or of sending
+	stop  bool         // it is to end although it need not wait
 	done  bool
 }
 
@@ -176,6 +177,7 @@ func (c *call) stopHand() {
 	if c.hand.main == nil {
 		return
 	}
+	c.hand.stop = true
 	for !c.hand.done {
 		if c.hand.task != nil {
 			c.hand.task.Interrupt()
@@ -224,6 +226,9 @@ func (c *call) pump() *fault.Fault {
 }
 
 func (c *call) sendPiece(piece []byte) *fault.Fault {
+	if c.hand.stop {
+		return http1.Interrupted
+	}
 	if len(piece) == 0 {
 		return nil
 	}
