@@ -63,6 +63,9 @@ func (c *call) relaySized() *fault.Fault {
 		}
 		return c.stash()
 	}
+	if !c.sent && !x.Client.BodyDone() {
+		x.CloseAfter()
+	}
 	x.Begin(&a.Head, &a.Framing)
 	c.keep()
 	return x.FinishWith(body)
