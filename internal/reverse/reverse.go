@@ -9,6 +9,7 @@
 package reverse
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -306,7 +307,8 @@ func (c *call) evidence() {
 		c.a.First = message.Mask(nil, first)
 	}
 	if len(in) > evidenceFirst || len(c.first) > 0 && len(in) > 0 {
-		c.a.Last = message.Mask(nil, in[max(0, len(in)-evidenceLast):])
+		masked := message.Mask(nil, in) // whole lines: half a field is not known for a secret
+		c.a.Last = bytes.Clone(masked[max(0, len(in)-evidenceLast):])
 	}
 }
 
