@@ -500,3 +500,14 @@ func TestInAndOut(t *testing.T) {
 		}
 	}
 }
+
+func TestObservedSaysAnAddressOnce(t *testing.T) {
+	f := New(ConnectRefused, "endpoint", "127.0.0.1:1", "address", "127.0.0.1:1")
+	if got, want := f.Observed(), "the connect to 127.0.0.1:1 was refused"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	f = New(ConnectRefused, "endpoint", "app:1", "address", "127.0.0.1:1")
+	if got, want := f.Observed(), "the connect to app:1 (127.0.0.1:1) was refused"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

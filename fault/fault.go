@@ -216,7 +216,10 @@ func (f *Fault) Observed() string {
 	for _, p := range f.Param {
 		pairs = append(pairs, "{"+p.Name+"}", p.Value)
 	}
-	return strings.NewReplacer(pairs...).Replace(s)
+	s = strings.NewReplacer(pairs...).Replace(s)
+	// An endpoint that is an address already need not be told twice.
+	e := f.Get("endpoint")
+	return strings.ReplaceAll(s, e+" ("+e+")", e)
 }
 
 // Error makes a Fault an error for the border of the program. Inside, faults

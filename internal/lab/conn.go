@@ -35,7 +35,9 @@ type Conn struct {
 	raw    net.Conn // the transport
 	conn   net.Conn // raw, or TLS over it
 	in     *bufio.Reader
-	again  bool // Head has not been handled yet
+	again  bool   // Head has not been handled yet
+	only   string // the target that the script answers; "" for any
+	moved  bool   // Head is for somebody else
 }
 
 // RequestHead is what a script needs to know of a request.
@@ -56,7 +58,7 @@ func (h *RequestHead) Get(name string) string {
 }
 
 // ReadHead reads the head of the next request. It is false when the peer is
-// gone or speaks no HTTP/1.
+// gone or speaks no HTTP/1, or asks for something else than this script.
 func (c *Conn) ReadHead() bool {
 	if c.again {
 		c.again = false
@@ -82,6 +84,10 @@ func (c *Conn) ReadHead() bool {
 	}
 	c.Head = h
 	c.origin.hits.Add(1)
+	if c.only != "" && h.Target != c.only {
+		c.again, c.moved = true, true
+		return false
+	}
 	return true
 }
 

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"html/template"
 	"maps"
@@ -19,7 +18,7 @@ import (
 // /good answers well. Recipes that need more than a connection (TLS, name
 // servers, ports that refuse) run on ports of their own, which the list tells.
 //
-// It ends when ctx does, with nil, or when it cannot begin, and closes ln.
+// It ends when ctx does, with nil, and closes ln.
 func Serve(ctx context.Context, ln net.Listener) error {
 	s := &server{beside: map[string]*Origin{}}
 	defer func() {
@@ -32,12 +31,8 @@ func Serve(ctx context.Context, ln net.Listener) error {
 			continue
 		}
 		o, err := r.Start(ctx)
-		if errors.Is(err, errors.ErrUnsupported) {
-			continue // the list says that it does not run here
-		}
 		if err != nil {
-			ln.Close()
-			return err
+			continue // the list says that it does not run here: no reason to miss the others
 		}
 		o.unarm()
 		s.beside[r.Name] = o
@@ -76,9 +71,13 @@ func (s *server) serve(c *Conn) {
 		switch {
 		case isFault && r != nil && r.here():
 			// A script that counts connections counts this as its first.
-			c.again, c.N = true, 0
-			r.serve(c)
-			return
+			c.again, c.N, c.only = true, 0, c.Head.Target
+			if r.serve(c); !c.moved {
+				return
+			}
+			// The recipe kept the connection, and the next request is not for it.
+			c.only, c.moved = "", false
+			continue
 		case path == "/good":
 			c.again = true
 			if !c.Good() {

@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -126,5 +127,29 @@ func TestServerWarm(t *testing.T) {
 	// Nothing was asked.
 	if a, err := http.ReadResponse(in, nil); err != nil || a.Header.Get("X-Poison") != "1" {
 		t.Errorf("on the idle connection: %v, %v", a, err)
+	}
+}
+
+// A recipe that keeps its connection answers for its own path only.
+func TestServerGoesOn(t *testing.T) {
+	c, err := net.Dial("tcp", serveLab(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	in := bufio.NewReader(c)
+	for _, want := range []struct {
+		path   string
+		status int
+	}{{"/fault/upstream_gateway_error", 502}, {"/fault/upstream_gateway_error", 502}, {"/good", 200}, {"/fault/upstream_5xx", 500}} {
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: lab\r\n\r\n", want.path)
+		a, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", want.path, err)
+		}
+		io.Copy(io.Discard, a.Body)
+		if a.StatusCode != want.status {
+			t.Errorf("%s: %d, want %d", want.path, a.StatusCode, want.status)
+		}
 	}
 }
