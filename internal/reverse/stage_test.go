@@ -414,9 +414,18 @@ type said struct {
 	Proto  string
 }
 
-// answer reads one final answer.
+// answer reads one final answer; interim ones are skipped.
 func (c *client) answer(method string) said {
 	c.st.t.Helper()
+	for {
+		start, _ := c.in.Peek(len("HTTP/1.1 1xx"))
+		if !strings.HasPrefix(string(start), "HTTP/1.1 1") || string(start) == "HTTP/1.1 101" {
+			break
+		}
+		for line := "x"; line != "\r\n" && line != ""; {
+			line, _ = c.in.ReadString('\n')
+		}
+	}
 	r, err := http.ReadResponse(c.in, &http.Request{Method: method})
 	if err != nil {
 		return said{Cut: true}
