@@ -266,7 +266,8 @@ func (s *conn) took(n int) {
 }
 
 // Check on a conn that cannot be looked at without waiting knows only what an
-// earlier wait left behind, and of net.Pipe whether the other end is closed.
+// earlier wait left behind, and of net.Pipe whether the other end is closed. While
+// another task is in Fill nothing can be looked at: it is silent.
 func (s *conn) Check() error {
 	s.l.task()
 	if s.closed {
