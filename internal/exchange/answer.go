@@ -88,6 +88,7 @@ func (x *Exchange) answer(status int) {
 	} else {
 		r.whole = true
 	}
+	t.Ended = x.Stamp()
 	r.out = r.out[:0]
 }
 
