@@ -8,6 +8,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
 )
 
 // disk is a Spool in memory that says what was done to it.
@@ -299,6 +302,12 @@ func TestExpect(t *testing.T) {
 				if took := time.Since(began); took > tt.within {
 					t.Errorf("it took %v", took)
 				}
+				if !tt.interim && tt.status == 413 { // its body was never sent
+					st.ask(get("/next"))
+					if n := st.origins[0].conns; n != 2 {
+						t.Errorf("%d upstream connections", n)
+					}
+				}
 			})
 		})
 	}
@@ -340,6 +349,11 @@ func TestEarlyAnswer(t *testing.T) {
 			tr := st.last()
 			if a.Status != 413 || a.Body != "big" || !a.Close || notices(tr) != "early_response" || tr.Fault != nil {
 				t.Errorf("%+v, notices %q", a, notices(tr))
+			}
+			// Half a request is still on that connection: the next one would be its body.
+			st.ask(get("/next"))
+			if n := st.origins[0].conns; n != 2 {
+				t.Errorf("%d upstream connections", n)
 			}
 		})
 	})
@@ -430,5 +444,25 @@ func TestNoInterruptIsLeft(t *testing.T) {
 		if tr := st.last(); tr.Attempts[0].Serial != 2 {
 			t.Errorf("the upstream connection had served %d", tr.Attempts[0].Serial)
 		}
+	})
+}
+
+// A hand that has ended leaves no interrupt behind, and one that is to end sends
+// nothing more, although it need not wait.
+func TestStopHand(t *testing.T) {
+	defaults(ok).play(t, func(st *stage) {
+		st.on(func() {
+			c := &call{p: st.proxy}
+			me := st.loop.Current()
+			c.hand = hand{main: me, done: true}
+			me.Interrupt()
+			c.stopHand()
+			if err := st.loop.Park(st.loop.Now() + 1000); err != loop.ErrTimeout {
+				t.Errorf("the next wait ended in %v", err)
+			}
+			if f := c.sendPiece([]byte("more")); f != http1.Interrupted {
+				t.Errorf("a stopped hand goes on: %v", f)
+			}
+		})
 	})
 }

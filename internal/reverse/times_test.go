@@ -201,3 +201,27 @@ func TestEventsAreNotHeld(t *testing.T) {
 		}
 	})
 }
+
+// To an HTTP/1.0 client only a reset tells a cut from the end.
+func TestCutForHTTP10(t *testing.T) {
+	for name, raw := range map[string]string{"chunks": "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "until the end": "HTTP/1.1 200 OK\r\n\r\nhello"} {
+		for _, whole := range []bool{false, true} {
+			defaults(func(c *peer, _ int) {
+				c.request()
+				c.say(raw)
+				time.Sleep(second)
+				if whole && name == "chunks" {
+					c.say("0\r\n\r\n")
+				}
+				c.end(!whole)
+			}).play(t, func(st *stage) {
+				c := st.client()
+				c.say("GET / HTTP/1.0\r\n\r\n")
+				s, err := c.rest()
+				if !strings.HasSuffix(s, "\r\n\r\nhello") || (err == nil) != whole {
+					t.Errorf("%s, whole %v: %q, %v", name, whole, s, err)
+				}
+			})
+		}
+	}
+}
