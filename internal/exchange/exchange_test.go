@@ -40,6 +40,7 @@ type clock struct {
 }
 
 func (c *clock) Now() loop.Time { c.now++; return c.now }
+func (c *clock) Wall() int64    { return 0 }
 
 // ear is a client that hears what is sent, in as many pieces as it was sent in.
 type ear struct {
