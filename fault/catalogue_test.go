@@ -507,7 +507,7 @@ func TestObservedSaysAnAddressOnce(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	f = New(ConnectRefused, "endpoint", "app:1", "address", "127.0.0.1:1")
-	if got, want := f.Observed(), "the connect to app:1 (127.0.0.1:1) was refused"; got != want {
+	if got, want := f.Observed(), "the connect to 127.0.0.1:1 (app:1) was refused"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -218,8 +218,10 @@ func (f *Fault) Observed() string {
 	}
 	s = strings.NewReplacer(pairs...).Replace(s)
 	// An endpoint that is an address already need not be told twice.
-	e := f.Get("endpoint")
-	return strings.ReplaceAll(s, e+" ("+e+")", e)
+	if e := f.Get("endpoint"); e != "" {
+		s = strings.ReplaceAll(s, e+" ("+e+")", e)
+	}
+	return s
 }
 
 // Error makes a Fault an error for the border of the program. Inside, faults
