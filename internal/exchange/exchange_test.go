@@ -259,7 +259,7 @@ func TestInterim(t *testing.T) {
 // or sent twice.
 func TestInterruptedWrite(t *testing.T) {
 	x, e := answering(1)
-	e.takes, e.errs = []int{10, len(sizedSent) - 10 + 2, 0}, []error{loop.ErrInterrupted, loop.ErrInterrupted, loop.ErrInterrupted}
+	e.takes, e.errs = []int{10, len(sizedSent) + 50, 1}, []error{loop.ErrInterrupted, loop.ErrInterrupted, loop.ErrInterrupted}
 	begin(t, x, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
 	body := strings.Repeat("0123456789", 500)
 	must(t, x.FinishWith([]byte(body)))
