@@ -201,6 +201,9 @@ func (c *call) run() *fault.Fault {
 			continue
 		}
 		again, withheld := c.again(f)
+		if withheld != nil && withheld.ID == fault.ClientGone {
+			return withheld
+		}
 		if !again {
 			if c.x.Stashed() && !c.x.Begun() {
 				t.Fault = c.cause()
