@@ -131,7 +131,11 @@ func (c *call) stream() *fault.Fault {
 	c.first = append(c.first[:0], a.In.Bytes()[:min(a.In.Len(), evidenceFirst)]...)
 	x.Release()
 	if _, f := c.pieces(); f != nil { // with the head still in place, so that offsets hold
-		x.Flush()
+		if x.Begun() {
+			x.Flush()
+		} else {
+			x.Reject() // another attempt may do better
+		}
 		return f
 	}
 	a.DropHead()
