@@ -263,7 +263,9 @@ func (x *Exchange) write(first, second []byte) *fault.Fault {
 	x.reply.broken = true
 	switch {
 	case err == loop.ErrTimeout && total:
-		return fault.New(fault.TotalTimeout, "limit", x.Opts.Total.String(), "received", strconv.FormatInt(x.Trail.Out, 10))
+		f := fault.New(fault.TotalTimeout, "limit", x.Opts.Total.String(), "received", strconv.FormatInt(x.Trail.Out, 10))
+		f.At = fault.Reply // no upstream is to blame
+		return f
 	case err == loop.ErrTimeout:
 		return fault.New(fault.ReplyTimeout, "limit", x.Opts.Times.Reply.String(), "got", strconv.FormatInt(x.Trail.Out, 10))
 	case errors.Is(err, io.EOF):

@@ -275,7 +275,7 @@ func (c *call) ended(f *fault.Fault) {
 		c.p.pool.Drop(c.conn, f != nil)
 		c.conn = nil
 	}
-	if c.end != nil {
+	if c.end != nil && (f == nil || f.At != fault.Reply) {
 		c.p.pool.Report(c.end, c.health(f))
 	}
 	c.answer.In.Release()
