@@ -303,6 +303,21 @@ func TestClientGone(t *testing.T) {
 			})
 		})
 	}
+	// So is one that left while an attempt failed.
+	defaults(func(c *peer, _ int) {
+		c.request()
+		time.Sleep(500 * time.Millisecond)
+		c.Close()
+	}, ok).play(t, func(st *stage) {
+		c := st.client()
+		c.say(get("/"))
+		time.Sleep(200 * time.Millisecond)
+		c.end(true)
+		time.Sleep(3 * second)
+		if tr := st.last(); id(tr.Fault) != "client_gone" || tr.Status != 499 || faults(tr) != "head_eof_empty" {
+			t.Errorf("%s, status %d, attempts %q", id(tr.Fault), tr.Status, faults(tr))
+		}
+	})
 	// One that only closed its sending side still waits for its answer.
 	defaults(func(c *peer, _ int) {
 		c.request()

@@ -127,6 +127,26 @@ func TestReplyTimeout(t *testing.T) {
 	})
 }
 
+// Nor is a server, when the exchange's whole time runs out on a client that
+// takes nothing.
+func TestTotalWhileReplying(t *testing.T) {
+	s := defaults(answering("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)))
+	s.Client.Total = 7 * second
+	s.play(t, func(st *stage) {
+		st.window = 8 << 10
+		c := st.client()
+		c.say(get("/"))
+		time.Sleep(10 * second)
+		tr := st.last()
+		if id(tr.Fault) != "total_timeout" || tr.Fault.At.String() != "reply" || !tr.Cut {
+			t.Errorf("%s in %s, cut %v", id(tr.Fault), tr.Fault.At, tr.Cut)
+		}
+		if s := st.up.State(); s[0].Failures != 0 {
+			t.Errorf("the endpoint is blamed: %+v", s[0])
+		}
+	})
+}
+
 // What comes within the grace is held back, what takes longer is sent on.
 func TestGrace(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
@@ -163,6 +183,7 @@ func TestGrace(t *testing.T) {
 		{"until the end, reset after the grace", slowly(30*time.Millisecond, rst, "HTTP/1.1 200 OK\r\n\r\n", "hello"), 200, "hello", true, "body_close_delimited_rst"},
 		{"until the end, in order", slowly(30*time.Millisecond, fin, "HTTP/1.1 200 OK\r\n\r\n", "hello"), 200, "hello", false, "ok"},
 		{"events, cut at once", slowly(0, fin, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"), 200, "hello", true, "chunk_eof"},
+		{"events, broken before any was sent", slowly(0, fin, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n"), 200, "ok", false, "chunk_size_invalid ok"},
 		{"too large to hold, cut at once", slowly(0, fin, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"+strings.Repeat("x", 30_000)), 200, strings.Repeat("x", 30_000), true, "body_eof_short"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
