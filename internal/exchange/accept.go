@@ -20,6 +20,7 @@ type conn struct {
 	address    []byte // of the client, without port
 	trusted    bool
 	added      []byte
+	local      []byte // where the client connected to
 	via        []byte
 }
 
@@ -37,7 +38,7 @@ func (s *Server) Serve(stream loop.Stream) {
 		c.address, c.trusted = []byte("unix"), true
 	}
 	c.via = []byte(s.o.Via)
-	c.added = fmt.Appendf(nil, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nVia: 1.1 %s\r\n", c.address, s.o.Scheme, s.o.Via)
+	c.added = fmt.Appendf(nil, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\n", c.address, s.o.Scheme)
 	if m := s.o.MaxConnections; m > 0 && s.open > m {
 		s.shed(c)
 		return
@@ -137,7 +138,7 @@ func (x *Exchange) settle() bool {
 		return false
 	}
 	switch {
-	case !x.reply.close && x.Client.Discard(discardBytes):
+	case !x.reply.close && x.Client.Discard(discardBytes, lingerTime):
 		return true
 	case !x.Client.BodyDone() || x.Client.In.Len() > 0:
 		x.Client.Linger(lingerBytes, lingerTime)

@@ -132,8 +132,8 @@ type Exchange struct {
 	Trail   trail.Trail
 	Client  *http1.Client
 	Loop    loop.Loop
-	// Added are the field lines that every request of this client carries onward.
-	Added []byte
+	// Onward is what every request of this client carries on.
+	Onward http1.Onward
 	// Deadline is the moment that ends the exchange.
 	Deadline loop.Time
 	// Opts are the settings of the client's side.
@@ -144,6 +144,8 @@ type Exchange struct {
 	began  loop.Time
 	reply  reply
 	via    []byte
+	// tunnelled counts the client's bytes behind a switch of protocols.
+	tunnelled int64
 }
 
 // Stamp is now, as the trail counts.
@@ -159,7 +161,8 @@ func (s *Server) take(c *conn) *Exchange {
 	} else {
 		x = &Exchange{}
 	}
-	x.server, x.conn, x.Client, x.Loop, x.Opts, x.Added, x.via = s, c, &c.client, s.loop, s.o, c.added, c.via
+	x.server, x.conn, x.Client, x.Loop, x.Opts, x.via = s, c, &c.client, s.loop, s.o, c.via
+	x.Onward.Added, x.Onward.Via = c.added, c.via
 	return x
 }
 
@@ -169,6 +172,7 @@ const freed = 1024
 func (s *Server) put(x *Exchange) {
 	x.Trail.Reset()
 	x.reply.reset()
+	x.tunnelled = 0
 	x.conn, x.Client = nil, nil
 	if len(s.free) < freed {
 		s.free = append(s.free, x)

@@ -34,8 +34,24 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 		x.reply.close = true
 		return f, false
 	}
+	x.Onward.Host = nil
+	if h.Authority.Len == 0 {
+		x.Onward.Host = x.conn.localAuthority()
+	}
 	x.reply.close = x.Request.Framing.Close || x.server.draining
 	return nil, false
+}
+
+// localAuthority is where the client connected to.
+func (c *conn) localAuthority() []byte {
+	if c.local == nil {
+		if ip := c.client.Stream.Local().IP; ip.IsValid() {
+			c.local = ip.AppendTo(nil)
+		} else {
+			c.local = []byte("localhost")
+		}
+	}
+	return c.local
 }
 
 // Method is the request's method.

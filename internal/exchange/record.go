@@ -9,7 +9,7 @@ func (x *Exchange) record() {
 		t.Ended = x.Stamp()
 	}
 	if x.Request.Head.Raw != nil {
-		t.In = x.Client.Taken()
+		t.In = x.Client.Taken() + x.tunnelled
 	}
 	if t.Fault != nil {
 		t.Rescued = x.reply.whole && t.Status != 0 && t.Status < 500 && !t.Cut && t.Fault.Row().Side != fault.Client && x.rescued()

@@ -98,8 +98,11 @@ func (x *Exchange) BeginSwitch(h *message.Head) *fault.Fault {
 }
 
 // Switched ends the exchange of an upgraded connection.
-func (x *Exchange) Switched() {
+// up and down are the bytes that passed after the switch.
+func (x *Exchange) Switched(up, down int64) {
 	x.reply.whole = true
+	x.tunnelled = up
+	x.Trail.Out += down
 	x.Trail.Ended = x.Stamp()
 }
 

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"strconv"
@@ -25,8 +26,9 @@ type Client struct {
 	parser  h1.Parser
 	body    h1.Decoder
 	framing h1.Framing
-	offset  int64 // of the body's framing consumed so far
-	taken   int64 // bytes of the current message consumed, head included
+	offset  int64     // of the body's framing consumed so far
+	until   loop.Time // bounds what is read to be forgotten; 0 if nothing is
+	taken   int64     // bytes of the current message consumed, head included
 }
 
 // Init begins a connection.
@@ -81,7 +83,7 @@ func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 		if until == 0 {
 			until = c.Stream.Loop().Now().Add(int64(c.times.Head))
 		}
-		if err := c.fill(until, c.limits.Head); err != nil {
+		if err := c.fill(until, cmp.Or(c.limits.Head, h1.DefaultRequest.Head)); err != nil {
 			return c.headEnded(err, q)
 		}
 	}
@@ -189,7 +191,10 @@ func (c *Client) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 			return nil, false, nil
 		}
 		until := c.Stream.Loop().Now().Add(int64(c.times.Body))
-		if err := c.fill(until, c.limits.Trailer+loop.BufferSize); err != nil {
+		if c.until != 0 {
+			until = min(until, c.until)
+		}
+		if err := c.fill(until, cmp.Or(c.limits.Trailer, h1.DefaultTrailer)+loop.BufferSize); err != nil {
 			return nil, false, c.bodyEnded(err)
 		}
 	}
@@ -236,10 +241,12 @@ func (c *Client) Left() int64 { return c.body.Left() }
 // Discard reads and forgets the rest of a request's body so that the connection
 // can serve another request. It gives up, and returns false, when more than
 // most bytes are left or they do not come.
-func (c *Client) Discard(most int64) bool {
+func (c *Client) Discard(most int64, wait time.Duration) bool {
 	if c.body.Done() {
 		return true
 	}
+	c.until = c.Stream.Loop().Now().Add(int64(wait))
+	defer func() { c.until = 0 }()
 	if c.framing.Body == h1.Sized && c.framing.Length-c.body.Received() > most {
 		return false
 	}

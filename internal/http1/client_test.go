@@ -146,7 +146,7 @@ func TestPipelined(t *testing.T) {
 			}
 			got = append(got, fmt.Sprintf("%s %s %q %q head %d close=%v", q.Head.Bytes(q.Head.Method),
 				q.Head.Bytes(q.Head.Path), body, trailer, len(head), q.Framing.Close))
-			if !c.Discard(0) {
+			if !c.Discard(0, time.Minute) {
 				t.Errorf("%s: a whole request cannot be discarded", how)
 			}
 			c.In.ReleaseEmpty()
@@ -351,7 +351,7 @@ func TestDiscard(t *testing.T) {
 		if f, quiet := c.ReadHead(&q); f != nil || quiet {
 			t.Fatal(f, quiet)
 		}
-		if got := c.Discard(tt.most); got != tt.want {
+		if got := c.Discard(tt.most, time.Minute); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 		if left := string(c.In.Bytes()); tt.left != "*" && left != tt.left {

@@ -10,8 +10,13 @@ import (
 // Onward says how a request's head is written to an upstream.
 type Onward struct {
 	// Added are field lines that every request of the client's connection gets:
-	// X-Forwarded-For, X-Forwarded-Proto, Via.
+	// X-Forwarded-For, X-Forwarded-Proto.
 	Added []byte
+	// Via is our pseudonym.
+	Via []byte
+	// Host is the authority of a request that names none, as HTTP/1.0 clients may:
+	// where the client connected to.
+	Host []byte
 	// Length is the body's length where it is known although the client's
 	// framing does not say; -1 to keep the client's framing.
 	Length int64
@@ -34,6 +39,9 @@ func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 		dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	}
 	authority := h.Bytes(h.Authority)
+	if len(authority) == 0 {
+		authority = o.Host
+	}
 	dst = append(dst, authority...)
 	dst = append(dst, "\r\n"...)
 	dst = h1.AppendFields(dst, h)
@@ -60,7 +68,7 @@ func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 	dst = append(dst, authority...)
 	dst = append(dst, "\r\n"...)
 	dst = append(dst, o.Added...)
-	return append(dst, "\r\n"...)
+	return appendVia(dst, h, o.Via)
 }
 
 // appendPath writes the origin-form or asterisk-form of the target. An
@@ -108,13 +116,18 @@ func AppendAnswer(dst []byte, h *message.Head, o *Back) []byte {
 	if o.Upgrade {
 		dst = append(dst, "Connection: upgrade\r\n"...) // Upgrade itself is one of the fields
 	}
+	return appendVia(dst, h, o.Via)
+}
+
+// appendVia ends a head with our Via, which tells the version that the message
+// came in (RFC 9110 §7.6.3).
+func appendVia(dst []byte, h *message.Head, via []byte) []byte {
 	if h.Minor == 0 {
 		dst = append(dst, "Via: 1.0 "...)
 	} else {
 		dst = append(dst, "Via: 1.1 "...)
 	}
-	dst = append(dst, o.Via...)
-	return append(dst, "\r\n\r\n"...)
+	return append(append(dst, via...), "\r\n\r\n"...)
 }
 
 // appendBack writes what concerns this hop only: framing, persistence, status.

@@ -24,10 +24,10 @@ func requestOf(t *testing.T, raw string) *Request {
 	return &q
 }
 
-const added = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nVia: 1.1 gw\r\n"
+const added = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\n"
 
 func TestAppendRequest(t *testing.T) {
-	tail := func(host string) string { return "X-Forwarded-Host: " + host + "\r\n" + added + "\r\n" }
+	tail := func(host string) string { return "X-Forwarded-Host: " + host + "\r\n" + added + "Via: 1.1 gw\r\n\r\n" }
 	for _, tt := range []struct {
 		name, raw string
 		onward    Onward
@@ -64,7 +64,7 @@ func TestAppendRequest(t *testing.T) {
 		{"in HTTP/1.0", raw("GET / HTTP/1.1", "Host: a", "Connection: keep-alive", ""), Onward{Length: -1, Speak10: true},
 			raw("GET / HTTP/1.0", "Host: a") + tail("a")},
 		{"of an HTTP/1.0 client", raw("GET / HTTP/1.0", "Upgrade: websocket", "Connection: upgrade", ""), Onward{Length: -1},
-			raw("GET / HTTP/1.1", "Host: ") + tail("")},
+			raw("GET / HTTP/1.1", "Host: 192.0.2.9:80") + strings.Replace(tail("192.0.2.9:80"), "Via: 1.1", "Via: 1.0", 1)},
 		{"trailers are welcome", raw("GET / HTTP/1.1", "Host: a", "TE: deflate, trailers", "Connection: TE", ""), Onward{Length: -1},
 			raw("GET / HTTP/1.1", "Host: a", "Connection: TE", "TE: trailers") + tail("a")},
 		{"an upgrade", raw("GET / HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: keep-alive, Upgrade", "Sec-WebSocket-Key: k", ""), Onward{Length: -1},
@@ -76,7 +76,7 @@ func TestAppendRequest(t *testing.T) {
 		{"an expectation that is known to be of no use", raw("PUT / HTTP/1.1", "Host: a", "Expect: 100-continue", "Content-Length: 5", ""), Onward{Length: -1},
 			raw("PUT / HTTP/1.1", "Host: a", "Content-Length: 5") + tail("a")},
 	} {
-		tt.onward.Added = []byte(added)
+		tt.onward.Added, tt.onward.Via, tt.onward.Host = []byte(added), []byte("gw"), []byte("192.0.2.9:80")
 		got := string(AppendRequest([]byte("before "), requestOf(t, tt.raw), &tt.onward))
 		if d := cmp.Diff("before "+tt.want, got); d != "" {
 			t.Errorf("%s: %s", tt.name, d)
@@ -200,7 +200,7 @@ func FuzzOnward(f *testing.F) {
 		if q.Head.Authority.Len == 0 {
 			return // of HTTP/1.0: an empty Host is due (RFC 9112 §3.2), and refused by us where others need none
 		}
-		out := AppendRequest(nil, &q, &Onward{Added: []byte(added), Length: max(length, -1), Expect: expect && q.Framing.Expect})
+		out := AppendRequest(nil, &q, &Onward{Added: []byte(added), Via: []byte("gw"), Host: []byte("a"), Length: max(length, -1), Expect: expect && q.Framing.Expect})
 		c := clientOf(play(string(out)))
 		if fl, quiet := c.ReadHead(&back); fl != nil || quiet {
 			t.Fatalf("%q became %q: %v", in, out, fl)

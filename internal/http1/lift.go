@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"cmp"
 	"strconv"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -114,7 +115,7 @@ func LiftRequest(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
 			return f
 		}
 	}
-	f := fault.New(id, "flaw", words[e.Flaw], "limit", limit(e.Flaw, l))
+	f := fault.New(id, "flaw", words[e.Flaw], "limit", limit(e.Flaw, l, &h1.DefaultRequest))
 	prove(f, e, b, base)
 	return f
 }
@@ -131,7 +132,7 @@ func LiftAnswer(e h1.Error, b []byte, base int64, l *h1.Limits) *fault.Fault {
 			return f
 		}
 	}
-	f := fault.New(id, "flaw", words[e.Flaw], "limit", limit(e.Flaw, l))
+	f := fault.New(id, "flaw", words[e.Flaw], "limit", limit(e.Flaw, l, &h1.DefaultResponse))
 	prove(f, e, b, base)
 	return f
 }
@@ -160,21 +161,21 @@ func foreign(b []byte) *fault.Fault {
 func Receipt(e h1.Error) fault.ID { return ofAnswer[e.Flaw] }
 
 // limit is the limit that a flaw is about, with its unit; "" for other flaws.
-func limit(f h1.Flaw, l *h1.Limits) string {
+func limit(f h1.Flaw, l, unset *h1.Limits) string {
 	n, unit := 0, " bytes"
 	switch f {
 	case h1.StartLineTooLong, h1.TargetTooLong:
-		n = l.StartLine
+		n = cmp.Or(l.StartLine, unset.StartLine)
 	case h1.FieldTooLong:
-		n = l.Field
+		n = cmp.Or(l.Field, unset.Field)
 	case h1.SectionTooLarge:
-		n = l.Head
+		n = cmp.Or(l.Head, unset.Head)
 	case h1.TooManyFields:
-		n, unit = l.Fields, " fields"
+		n, unit = cmp.Or(l.Fields, unset.Fields), " fields"
 	case h1.ChunkLineTooLong:
-		n = l.ChunkLine
+		n = cmp.Or(l.ChunkLine, unset.ChunkLine)
 	case h1.TrailerTooLarge:
-		n = l.Trailer
+		n = cmp.Or(l.Trailer, unset.Trailer)
 	default:
 		return ""
 	}

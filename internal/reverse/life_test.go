@@ -372,6 +372,34 @@ func TestUpgrade(t *testing.T) {
 			}
 		})
 	})
+	// The new protocol begins behind the whole request: an upstream that switches
+	// before has still to get the rest of the body, framed as it was.
+	t.Run("before the request is whole", func(t *testing.T) {
+		const body = "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+		defaults(func(c *peer, _ int) {
+			c.head()
+			c.say(switches + "\r\n")
+			b := make([]byte, len(body)+3)
+			io.ReadFull(c.in, b)
+			c.say(string(b))
+			io.Copy(io.Discard, c.in)
+			c.Close()
+		}).play(t, func(st *stage) {
+			c := st.client()
+			c.say(strings.Replace(asks, "GET", "POST", 1)[:len(asks)-1] + "Transfer-Encoding: chunked\r\n\r\n5\r\nhel")
+			c.answerHead(101)
+			c.say("lo\r\n0\r\n\r\nraw")
+			b := make([]byte, len(body)+3)
+			if n, _ := io.ReadFull(c.in, b); string(b[:n]) != body+"raw" {
+				t.Errorf("the upstream got %q, want %q", b[:n], body+"raw")
+			}
+			c.CloseWrite()
+			c.rest()
+			if tr := st.last(); tr.Status != 101 || tr.Fault != nil || tr.In < int64(len(asks)+len("hello")+len("raw")) {
+				t.Errorf("status %d, %s, in %d", tr.Status, id(tr.Fault), tr.In)
+			}
+		})
+	})
 	for _, tt := range []struct {
 		name, raw, origin string
 		status            int

@@ -257,6 +257,7 @@ func (c *call) ended(f *fault.Fault) {
 	c.stopHand()
 	a.Ended = c.x.Stamp()
 	a.BytesSent, a.BytesReceived, a.Fault = c.sentBytes, c.answer.Received, f
+	// The status is told although what came behind it may be broken.
 	a.Status = c.answer.Head.Status
 	if a.Status != 0 {
 		c.x.Trail.UpstreamStatus = a.Status

@@ -434,6 +434,17 @@ func (c *client) answer(method string) said {
 	return said{Status: r.StatusCode, Body: string(body), Cut: err != nil, Close: r.Close, Header: r.Header, Proto: r.Proto}
 }
 
+// answerHead reads the head of an answer and wants this status.
+func (c *client) answerHead(status int) {
+	line, err := c.in.ReadString('\n')
+	if want := fmt.Sprintf("HTTP/1.1 %d ", status); !strings.HasPrefix(line, want) {
+		c.st.t.Fatalf("got %q, %v, want %s", line, err, want)
+	}
+	for line != "\r\n" && err == nil {
+		line, err = c.in.ReadString('\n')
+	}
+}
+
 // rest reads all that comes until the connection ends.
 func (c *client) rest() (string, error) {
 	b, err := io.ReadAll(c.in)

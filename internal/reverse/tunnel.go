@@ -24,8 +24,15 @@ func (c *call) tunnel() *fault.Fault {
 	if f != nil {
 		return f
 	}
-	c.stopHand()
+	if c.expecting {
+		if f := c.goOn(); f != nil { // a 100 cannot follow the 101
+			return f
+		}
+	}
 	if f := x.BeginSwitch(&a.Head); f != nil {
+		return f
+	}
+	if f := c.sendRest(); f != nil {
 		return f
 	}
 	a.DropHead()
@@ -33,13 +40,30 @@ func (c *call) tunnel() *fault.Fault {
 	end := tunnel.Join(c.p.loop, x.Client.Stream, up.Stream, &x.Client.In, &a.In, int64(c.p.o.Tunnel))
 	a.Received += end.Down
 	c.sentBytes += end.Up
-	x.Trail.Out += end.Down
-	x.Switched()
+	x.Switched(end.Up, end.Down)
 	if end.Err == loop.ErrTimeout {
 		return fault.New(fault.WSIdleTimeout, "limit", c.p.o.Tunnel.String(), "got", strconv.FormatInt(end.Down, 10))
 	}
 	if end.Err != nil && !errors.Is(end.Err, io.EOF) {
 		x.Client.Stream.Abort()
+	}
+	return nil
+}
+
+// sendRest sends what is left of the request's body: the new protocol begins
+// behind the whole request (RFC 9110 §7.8).
+func (c *call) sendRest() *fault.Fault {
+	for c.handRuns() {
+		if err := c.p.loop.Park(c.x.Deadline); err == loop.ErrTimeout {
+			return fault.New(fault.TotalTimeout, "limit", c.x.Opts.Total.String(), "received", strconv.FormatInt(c.answer.Received, 10))
+		}
+	}
+	c.stopHand()
+	if c.hand.fault != nil {
+		return c.hand.fault
+	}
+	if c.sendErr != nil {
+		return fault.New(fault.WriteReset, "errno", c.sendErr.Error()).Because(c.sendErr)
 	}
 	return nil
 }
