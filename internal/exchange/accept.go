@@ -16,8 +16,9 @@ type conn struct {
 	client     http1.Client
 	task       loop.Task
 	prev, next *conn
-	idle       bool   // it waits for a request
-	address    []byte // of the client, without port
+	idle       bool      // it waits for a request
+	since      loop.Time // when it was accepted, or its last answer ended
+	address    []byte    // of the client, without port
 	trusted    bool
 	added      []byte
 	local      []byte // where the client connected to
@@ -26,7 +27,7 @@ type conn struct {
 
 // Serve runs one client connection to its end. It is the task of the connection.
 func (s *Server) Serve(stream loop.Stream) {
-	c := &conn{task: s.loop.Current()}
+	c := &conn{task: s.loop.Current(), since: s.loop.Now()}
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
 	s.link(c)
 	defer s.close(c)
@@ -74,16 +75,24 @@ func (s *Server) unlink(c *conn) {
 	s.open--
 }
 
+// parting is how long a drain still waits for a request on a connection that was
+// new, or told to persist, a moment ago: the client may have sent one before it
+// could know. It outlives a round trip around the world, and costs a stop at most
+// this much.
+const parting = time.Second
+
 // waitRequest waits for the first byte of a request; Drain may end the wait.
 func (s *Server) waitRequest(c *conn) bool {
 	if c.client.In.Len() > 0 {
 		return true // pipelined
 	}
-	if s.draining && c.client.Served > 0 {
-		return false
-	}
 	c.idle = true
-	ok := c.client.Wait()
+	ok := !s.draining && c.client.Wait()
+	if !ok && s.draining {
+		// What came at the moment of the interrupt is still taken: a moment that is
+		// over waits for nothing, but finds what is there.
+		ok = c.client.WaitUntil(c.since.Add(int64(parting)))
+	}
 	c.idle = false
 	return ok
 }
@@ -92,6 +101,7 @@ func (s *Server) waitRequest(c *conn) bool {
 func (s *Server) exchange(c *conn) bool {
 	x := s.take(c)
 	again := x.run()
+	c.since = x.began.Add(int64(x.Trail.Ended))
 	s.put(x)
 	return again
 }

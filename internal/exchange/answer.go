@@ -75,6 +75,7 @@ func (x *Exchange) answer(status int) {
 		// it is not worth the reading.
 		r.close = true
 	}
+	r.close = r.close || x.server.draining
 	fields := x.ownFields(format)
 	back := http1.Back{Minor: r.minor, Body: h1.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,
 		Status: explain.ProxyStatus(nil, &a)}

@@ -102,8 +102,9 @@ func NewServer(l loop.Loop, o *Options, r Responder) *Server {
 // Open counts the client connections.
 func (s *Server) Open() int { return s.open }
 
-// Drain ends idle connections at once and the others after their current
-// exchange. When the moment comes it breaks the rest. It waits for them all.
+// Drain ends idle connections at once, those that were in use a moment ago after
+// that moment, and the others after their current exchange, whose answer says so
+// if it still can. When the moment comes it breaks the rest. It waits for them all.
 func (s *Server) Drain(until loop.Time) {
 	s.draining = true
 	for c := s.conns.next; c != &s.conns; c = c.next {

@@ -71,6 +71,7 @@ const flushAt = 16 << 10
 func (x *Exchange) Begin(h *message.Head, f *h1.Framing) {
 	r := &x.reply
 	r.out, r.hold, r.late = r.out[:0], true, false
+	r.close = r.close || x.server.draining
 	r.kind = f.Body
 	if f.Body == h1.Chunked || f.Body == h1.ToClose {
 		// A close-delimited answer is framed as chunks, so that a cut can be told

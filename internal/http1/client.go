@@ -48,16 +48,17 @@ type Request struct {
 // connection ended, was idle for too long or the task was interrupted: there is
 // nobody to answer.
 func (c *Client) Wait() bool {
-	for c.In.Len() == 0 {
-		idle := c.times.KeepAlive
-		if c.Served == 0 {
-			idle = c.times.Head
-		}
-		if err := c.Stream.Fill(&c.In, c.Stream.Loop().Now().Add(int64(idle))); err != nil {
-			return false
-		}
+	idle := c.times.KeepAlive
+	if c.Served == 0 {
+		idle = c.times.Head
 	}
-	return true
+	return c.In.Len() > 0 || c.WaitUntil(c.Stream.Loop().Now().Add(int64(idle)))
+}
+
+// WaitUntil is Wait with a deadline of the caller's. One that has passed still
+// finds a request that is there.
+func (c *Client) WaitUntil(until loop.Time) bool {
+	return c.In.Len() > 0 || c.Stream.Fill(&c.In, until) == nil
 }
 
 // ReadHead reads a request's head into q. quiet is true when there is nobody to
