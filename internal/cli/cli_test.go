@@ -487,3 +487,13 @@ func TestProveOneFault(t *testing.T) {
 		t.Errorf("%d\n%s%s", code, out, talk)
 	}
 }
+
+func TestAffordable(t *testing.T) {
+	for _, c := range []struct{ n, files, want int }{
+		{100000, 1 << 20, 100000}, {100000, 20128, 10000}, {500, 20128, 500}, {100000, 100, 1}, {0, 1024, 0}, {7, 0, 7},
+	} {
+		if got := affordable(c.n, c.files); got != c.want {
+			t.Errorf("%d connections with %d files: %d, want %d", c.n, c.files, got, c.want)
+		}
+	}
+}

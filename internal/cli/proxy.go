@@ -98,7 +98,11 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	}
 	defer log.close()
 	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
-	o.Client.MaxConnections = share(o.Client.MaxConnections, o.Loops)
+	most := affordable(o.Client.MaxConnections, openFiles())
+	if c.Flags().Changed("max-connections") && most < o.Client.MaxConnections {
+		fmt.Fprintf(e.err, "--max-connections lowered to %d: this process may open %d files (see ulimit -n)\n", most, openFiles())
+	}
+	o.Client.MaxConnections = share(most, o.Loops)
 
 	// From here on a signal must find its handler: a supervisor may stop what it has
 	// just started.
@@ -134,6 +138,20 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	case <-time.After(hurry): // a resolver that hangs cannot be interrupted
 	}
 	return nil
+}
+
+// ownFiles are the descriptors that no connection must take: listeners, the log,
+// the socket for questions, pollers, spools.
+const ownFiles = 128
+
+// affordable is how many of n client connections a process with so many files
+// can serve: each may need a second descriptor for its upstream. Without this
+// bound idle clients could take them all, and nobody would be answered.
+func affordable(n, files int) int {
+	if n == 0 || files == 0 {
+		return n
+	}
+	return min(n, max(1, (files-ownFiles)/2))
 }
 
 // share is what each loop may have of n, so that all together have n or little

@@ -1,0 +1,15 @@
+//go:build unix
+
+package cli
+
+import "syscall"
+
+// openFiles is how many files this process may have open, 0 if unknown. The
+// runtime has raised the soft limit to the hard one.
+func openFiles() int {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
+		return 0
+	}
+	return int(min(uint64(l.Cur), 1<<30))
+}
