@@ -454,6 +454,9 @@ func (d *Decoder) trailerSection(in []byte, off int64) (n int) {
 func forbiddenTrailer(id message.Name, name []byte) bool {
 	switch id {
 	case message.Other:
+		if disguised(name) {
+			return true
+		}
 	case message.ETag, message.LastModified, message.ProxyStatus, message.Server, message.Via,
 		message.Accept, message.CDNLoop, message.IdempotencyKey:
 		return false

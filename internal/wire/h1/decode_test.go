@@ -73,6 +73,7 @@ var chunkedBodies = []struct{ raw, want string }{
 
 	{"0\r\nA: b\r\nC: d\r\n\r\nX", `done, trailer, rest "X"`},
 	{"0\r\nContent-Digest: x\r\nServer-Timing: y\r\n\r\n", `done, trailer`},
+	{"0\r\nX_Forwarded_For: x\r\nX_Other: y\r\n\r\n", `done, trailer, mended TrailerForbidden 3`},
 	{"0\r\nCache-Control: x\r\nIf-Match: y\r\nTransfer-Encoding: chunked\r\n\r\n", `done, mended TrailerForbidden 3`},
 	{"0\r\nA b\r\n\r\n", `TrailerMalformed 3`},
 	{"0\r\nA: b\n\r\n", `TrailerMalformed 7`},

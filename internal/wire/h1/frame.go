@@ -13,6 +13,7 @@ type frame struct {
 	Framing
 	host, length, coding, trailer, upgrade int
 
+	nested   bool  // Upgrade asks for what would hide requests from us
 	declared int64 // by Content-Length
 	chunked  bool
 	conn     options
@@ -27,7 +28,7 @@ type frame struct {
 // forwarded as it stands: hop-by-hop fields, and those that the caller writes
 // anew: Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect,
 // and what only a trusted proxy may say of the client (X-Forwarded-*, X-Real-IP,
-// Forwarded). The same names with "_" for "-" go too: to a CGI program they are
+// Forwarded). An Upgrade to HTTP/2, another HTTP or TLS is ignored. The same names with "_" for "-" go too: to a CGI program they are
 // the same.
 //
 // Whatever two parsers could frame differently is an error.
@@ -61,6 +62,7 @@ func FrameRequest(p *Parser, h *message.Head) (Framing, Error) {
 		s.Body, s.Length = Sized, s.declared
 	}
 	s.keepTrailer()
+	s.Upgrade = s.Upgrade && !s.nested
 	if h.Minor == 0 {
 		// "A server MUST ignore an Upgrade header field that is received in an
 		// HTTP/1.0 request." https://www.rfc-editor.org/rfc/rfc9110#section-7.8-15
@@ -89,6 +91,7 @@ func (s *frame) requestField(i int, f *message.Field) Error {
 		s.conn.read(s.p, s.h, f)
 	case message.Upgrade:
 		s.upgrade = i + 1
+		s.nested = s.nested || nested(s.h.Bytes(f.Value))
 	case message.Expect:
 		// "A server that receives an Expect field value containing a member other
 		// than 100-continue MAY respond with a 417 (Expectation Failed)."
@@ -111,6 +114,29 @@ func (s *frame) requestField(i int, f *message.Field) Error {
 	}
 	f.Flags |= message.Drop
 	return Error{}
+}
+
+// nested reports whether an Upgrade field asks for HTTP in another version or in
+// TLS, or for nothing. Behind such a switch come more requests, and whoever joins
+// the streams sees none of them: no framing would be judged, no rule kept, nothing
+// logged. A server may ignore Upgrade (RFC 9110 §7.8), and h2c is gone (RFC 9113
+// §3.1), so that is what we do.
+func nested(v []byte) bool {
+	if len(v) == 0 {
+		return true
+	}
+	for len(v) > 0 {
+		var protocol []byte
+		protocol, v, _ = bytes.Cut(v, []byte(","))
+		i, e := trim(protocol, 0, len(protocol))
+		protocol, _, _ = bytes.Cut(protocol[i:e], []byte("/"))
+		for _, p := range [...]string{"h2c", "h2", "http", "tls"} {
+			if message.EqualFold(protocol, p) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // disguised reports whether a name that we do not know is, to whoever turns "-"
@@ -232,7 +258,11 @@ func (s *frame) responseField(i int, f *message.Field) Error {
 			s.Events = foldPrefix(v, events) && (len(v) == len(events) || v[len(events)] == ';' || space(v[len(events)]))
 		}
 		return err
-	case message.Location, message.ETag, message.Date, message.LastModified, message.ContentRange,
+	case message.Date:
+		s.Dated = true
+		_, err := s.single(i, f)
+		return err
+	case message.Location, message.ETag, message.LastModified, message.ContentRange,
 		message.ContentLocation, message.RetryAfter, message.Server:
 		_, err := s.single(i, f)
 		return err

@@ -145,6 +145,9 @@ type Framing struct {
 	Expect bool
 	// Events: the answer's Content-Type is text/event-stream.
 	Events bool
+	// Dated: the answer has a Date field. One without gets the time at which it
+	// came from whoever forwards it (RFC 9110 §6.6.1).
+	Dated bool
 	// KeepAlive is the value of "Keep-Alive: timeout=" in seconds, 0 if not said.
 	KeepAlive int
 }

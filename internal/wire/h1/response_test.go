@@ -183,6 +183,7 @@ func TestFrameResponse(t *testing.T) {
 		{"bad keep-alive", ok200 + "Keep-Alive: timeout=x, timeout\r\n" + five, false, Framing{Body: Sized, Length: 5}},
 		{"events", ok200 + "Content-Type: Text/Event-Stream;charset=utf-8\r\n" + five, false, Framing{Body: Sized, Length: 5, Events: true}},
 		{"no events", ok200 + "Content-Type: text/event-streams\r\n" + five, false, Framing{Body: Sized, Length: 5}},
+		{"a Date", ok200 + "Date: a\r\nContent-Length: 0\r\n\r\n", false, Framing{Body: Sized, Dated: true}},
 		{"switch", "HTTP/1.1 101 A\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", false, Framing{Upgrade: true}},
 		{"205 has framing", "HTTP/1.1 205 A\r\nContent-Length: 0\r\n\r\n", false, Framing{Body: Sized}},
 	} {
