@@ -131,7 +131,11 @@ func (x *Exchange) run() (again bool) {
 		return false
 	}
 	if f == nil {
+		on := false
 		if f = x.admit(); f == nil {
+			on, f = x.forward()
+		}
+		if on {
 			f = x.server.responder.Respond(x)
 		}
 	}

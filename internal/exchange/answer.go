@@ -103,7 +103,7 @@ func (x *Exchange) accept() []byte {
 // ownFields are the fields of every answer that the gateway makes itself.
 func (x *Exchange) ownFields(format explain.Format) []byte {
 	t := &x.Trail
-	b := append([]byte("Date: "), time.Unix(0, x.Loop.Wall()).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")...)
+	b := append([]byte("Date: "), x.server.date(x.Loop.Wall())...)
 	b = append(append(b, "\r\nContent-Type: "...), format.ContentType()...)
 	b = append(b, "\r\nCache-Control: no-store\r\nVary: Accept\r\nX-Content-Type-Options: nosniff\r\n"...)
 	if format == explain.HTML {

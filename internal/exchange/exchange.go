@@ -87,6 +87,8 @@ type Server struct {
 	open      int
 	draining  bool
 	drained   []loop.Task
+	second    int64  // the second that dated spells, from 1970
+	dated     []byte // a Date field's value
 }
 
 // NewServer makes the server of one loop. It must be called on that loop.
@@ -97,6 +99,16 @@ func NewServer(l loop.Loop, o *Options, r Responder) *Server {
 	}
 	s.conns.next, s.conns.prev = &s.conns, &s.conns
 	return s
+}
+
+// date spells the moment wall, in nanoseconds, for a Date field (RFC 9110 §5.6.7).
+// It is valid until the next call.
+func (s *Server) date(wall int64) []byte {
+	if second := wall / int64(time.Second); len(s.dated) == 0 || second != s.second {
+		s.second = second
+		s.dated = time.Unix(second, 0).UTC().AppendFormat(s.dated[:0], "Mon, 02 Jan 2006 15:04:05 GMT")
+	}
+	return s.dated
 }
 
 // Open counts the client connections.

@@ -96,10 +96,10 @@ func begin(t *testing.T, x *Exchange, raw string) {
 }
 
 const (
-	sizedHead   = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
-	chunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	sizedSent   = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nVia: 1.1 gw\r\n\r\n"
-	chunkedSent = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: 1.1 gw\r\n\r\n"
+	sizedHead   = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\n\r\n"
+	chunkedHead = "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n"
+	sizedSent   = "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nVia: 1.1 gw\r\n\r\n"
+	chunkedSent = "HTTP/1.1 200 OK\r\nDate: now\r\nTransfer-Encoding: chunked\r\nVia: 1.1 gw\r\n\r\n"
 )
 
 func must(t *testing.T, f *fault.Fault) {
@@ -179,13 +179,13 @@ func TestFinishWith(t *testing.T) {
 		for _, head := range []bool{false, true} {
 			x, e := answering(1)
 			x.reply.head = head
-			begin(t, x, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", n))
+			begin(t, x, fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: %d\r\n\r\n", n))
 			body := strings.Repeat("x", n)
 			if head {
 				body = ""
 			}
 			must(t, x.FinishWith([]byte(body)))
-			want := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nVia: 1.1 gw\r\n\r\n%s", n, body)
+			want := fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: %d\r\nVia: 1.1 gw\r\n\r\n%s", n, body)
 			if d := cmp.Diff([]string{want}, e.sends); d != "" {
 				t.Errorf("%d bytes, HEAD %v: %s", n, head, d)
 			}
@@ -197,7 +197,7 @@ func TestFinishWith(t *testing.T) {
 func TestStash(t *testing.T) {
 	for _, better := range []bool{false, true} {
 		x, e := answering(1)
-		begin(t, x, "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n")
+		begin(t, x, "HTTP/1.1 503 Busy\r\nDate: now\r\nTransfer-Encoding: chunked\r\n\r\n")
 		must(t, x.Add([]byte("busy")))
 		if x.Stashed() {
 			t.Error("stashed too early")
@@ -214,7 +214,7 @@ func TestStash(t *testing.T) {
 			x.Reject()
 			must(t, x.Unstash())
 			status = 503
-			want = "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\nProxy-Status: gw; received-status=503\r\nVia: 1.1 gw\r\n\r\n4\r\nbusy\r\n0\r\n\r\n"
+			want = "HTTP/1.1 503 Busy\r\nDate: now\r\nTransfer-Encoding: chunked\r\nProxy-Status: gw; received-status=503\r\nVia: 1.1 gw\r\n\r\n4\r\nbusy\r\n0\r\n\r\n"
 		}
 		if d := cmp.Diff(want, e.heard()); d != "" || x.Trail.Status != status || !x.reply.whole {
 			t.Errorf("status %d, whole %v: %s", x.Trail.Status, x.reply.whole, d)
@@ -260,7 +260,7 @@ func TestInterim(t *testing.T) {
 func TestInterruptedWrite(t *testing.T) {
 	x, e := answering(1)
 	e.takes, e.errs = []int{10, len(sizedSent) + 50, 1}, []error{loop.ErrInterrupted, loop.ErrInterrupted, loop.ErrInterrupted}
-	begin(t, x, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+	begin(t, x, strings.Replace(sizedHead, "5\r\n", "5000\r\n", 1))
 	body := strings.Repeat("0123456789", 500)
 	must(t, x.FinishWith([]byte(body)))
 	want := strings.Replace(sizedSent, "5\r\n", "5000\r\n", 1) + body
@@ -313,7 +313,7 @@ func TestCut(t *testing.T) {
 	}{
 		{sizedHead, 1, sizedSent + "he", "abort"},
 		{chunkedHead, 1, chunkedSent + "2\r\nhe\r\n1\r\nl\r\n", "close"},
-		{chunkedHead, 0, "HTTP/1.1 200 OK\r\nConnection: close\r\nVia: 1.1 gw\r\n\r\nhe", "abort"},
+		{chunkedHead, 0, "HTTP/1.1 200 OK\r\nDate: now\r\nConnection: close\r\nVia: 1.1 gw\r\n\r\nhe", "abort"},
 	} {
 		x, e := answering(tt.minor)
 		begin(t, x, tt.head)

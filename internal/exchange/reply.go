@@ -82,6 +82,14 @@ func (x *Exchange) Begin(h *message.Head, f *h1.Framing) {
 		}
 	}
 	back := http1.Back{Minor: r.minor, Body: r.kind, Length: f.Length, Close: r.close, Via: x.via}
+	if !f.Dated {
+		// "A recipient with a clock that receives a response message without a Date
+		// header field MUST record the time it was received and append a
+		// corresponding Date header field to the message's header section if it is
+		// cached or forwarded downstream."
+		// https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1-9
+		back.Date = x.server.date(x.Loop.Wall())
+	}
 	if h.Status >= 500 {
 		back.Status = explain.Received(nil, x.Opts.Node, h.Status)
 	}

@@ -97,6 +97,7 @@ type Back struct {
 	Length  int64  // of a Sized body; also told for HEAD and 304 when NoBody and >= 0
 	Close   bool   // the connection ends after this answer
 	Via     []byte // our pseudonym
+	Date    []byte // value of a Date field to add; nil for none
 	Status  []byte // value of a Proxy-Status field to add; nil for none
 	Upgrade bool   // a 101: Connection and Upgrade are kept
 }
@@ -113,6 +114,9 @@ func AppendAnswer(dst []byte, h *message.Head, o *Back) []byte {
 		o = &bare
 	}
 	dst = appendBack(dst, o)
+	if o.Date != nil {
+		dst = append(append(append(dst, "Date: "...), o.Date...), "\r\n"...)
+	}
 	if o.Upgrade {
 		dst = append(dst, "Connection: upgrade\r\n"...) // Upgrade itself is one of the fields
 	}

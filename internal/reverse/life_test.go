@@ -19,7 +19,8 @@ import (
 
 // What a client gets, to the byte, but for the fields that every answer has.
 func TestAnswersToTheByte(t *testing.T) {
-	const via = "Via: 1.1 gw\r\n\r\n"
+	const interimVia = "Via: 1.1 gw\r\n\r\n"
+	const via = "Date: Sat, 01 Jan 2000 00:00:00 GMT\r\n" + interimVia
 	for _, tt := range []struct {
 		name, raw, origin, want string
 		ends                    bool
@@ -31,6 +32,8 @@ func TestAnswersToTheByte(t *testing.T) {
 		{"204", get("/"), "HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 204 No Content\r\n" + via, false},
 		{"304", get("/"), "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n" + via, false},
 		{"sized", get("/"), okAnswer, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + via + "ok", false},
+		{"a Date of its own", get("/"), "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n" + interimVia, false},
 		{"empty", get("/"), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + via, false},
 		{"chunks", get("/"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + via + "2\r\nok\r\n0\r\n\r\n", false},
@@ -45,7 +48,7 @@ func TestAnswersToTheByte(t *testing.T) {
 		{"chunks for HTTP/1.0", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nConnection: close\r\n" + via + "ok", true},
 		{"interim answers", get("/"), "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + okAnswer,
-			"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n" + via + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + via + "ok", false},
+			"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n" + interimVia + "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + via + "ok", false},
 		{"interim answers for HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n" + okAnswer,
 			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n" + via + "ok", true},
 		{"a failure of its own", get("/"), "HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno",
