@@ -121,23 +121,3 @@ func splitHost(authority []byte) (host, port []byte) {
 	}
 	return host, port
 }
-
-// secretWords mark query parameters whose values do not belong into a log.
-var secretWords = [...]string{"auth", "token", "secret", "password", "passwd", "api-key", "apikey", "api_key",
-	"session", "credential", "signature"}
-
-// secretParameter reports whether name is the name of such a parameter.
-func secretParameter(name []byte) bool {
-	for _, w := range secretWords {
-		for i := 0; i+len(w) <= len(name); i++ {
-			j := 0
-			for j < len(w) && name[i+j]|0x20 == w[j]|0x20 {
-				j++
-			}
-			if j == len(w) {
-				return true
-			}
-		}
-	}
-	return false
-}

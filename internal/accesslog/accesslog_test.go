@@ -263,3 +263,21 @@ func BenchmarkAppendJSON(b *testing.B) {
 		})
 	}
 }
+
+// A secret in a path or a query does not reach the log.
+func TestSecretParameters(t *testing.T) {
+	for path, want := range map[string]string{
+		"/a;jsessionid=hunter2":            `"url.path":"/a;jsessionid=xxx"`,
+		"/a;v=1;token=hunter2/b":           `"url.path":"/a;v=1;token=xxx"`,
+		"/a?sig=hunter2&design=x":          `"url.query":"sig=xxx&design=x"`,
+		"/a?state=x&code=hunter2":          `"url.query":"state=x&code=xxx"`,
+		"/a?PASS=hunter2;x-session=hunter": `"url.query":"PASS=xxx;x-session=xxx"`,
+	} {
+		tr := &trail.Trail{Method: []byte("GET"), Path: []byte(path), Status: 200, Ended: 1}
+		for _, got := range []string{string(AppendJSON(nil, tr)), string(AppendText(nil, tr, true))} {
+			if strings.Contains(got, "hunter") || strings.HasPrefix(got, "{") && !strings.Contains(got, want) {
+				t.Errorf("%s: %s", path, got)
+			}
+		}
+	}
+}

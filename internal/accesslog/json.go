@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
@@ -14,7 +15,7 @@ import (
 // Every line is valid JSON and one line, whatever bytes a peer sent: control
 // characters (C1 too), line separators and marks that turn the writing direction
 // are \u escapes; a byte that is no UTF-8 becomes \ufffd, since JSON has no way
-// to say it. Values of query parameters that look secret are "xxx".
+// to say it. Values of parameters that look secret are "xxx".
 //
 // Durations are milliseconds with up to three decimals. In t each key is a
 // fault.Phase of the last attempt; a part that took no time is left out.
@@ -32,7 +33,11 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 		dst = append(dst, port...)
 	}
 	path, query, _ := bytes.Cut(t.Path, []byte("?"))
-	dst = appendMember(dst, "url.path", path)
+	if len(path) > 0 {
+		dst = append(dst, `,"url.path":"`...)
+		dst = appendPath(dst, path)
+		dst = append(dst, '"')
+	}
 	if len(query) > 0 {
 		dst = append(dst, `,"url.query":"`...)
 		dst = appendQuery(dst, query)
@@ -152,6 +157,15 @@ func appendNotices(dst []byte, t *trail.Trail) []byte {
 	return appendNumber(dst, "notices_left_out", int64(max(0, t.NNotice-trail.MaxNotices)))
 }
 
+// appendPath writes a path. Its parameters, as in "/cart;jsessionid=...", are
+// treated as those of a query.
+func appendPath(dst, path []byte) []byte {
+	if bytes.IndexByte(path, ';') >= 0 {
+		return appendQuery(dst, path)
+	}
+	return appendEscaped(dst, path)
+}
+
 // appendQuery writes a query string with the values of secret parameters
 // replaced.
 func appendQuery(dst, query []byte) []byte {
@@ -161,7 +175,7 @@ func appendQuery(dst, query []byte) []byte {
 			end++
 		}
 		part := query[:end]
-		if eq := bytes.IndexByte(part, '='); eq >= 0 && secretParameter(part[:eq]) {
+		if eq := bytes.IndexByte(part, '='); eq >= 0 && message.SecretParameter(part[:eq]) {
 			dst = appendEscaped(dst, part[:eq+1])
 			dst = append(dst, "xxx"...)
 		} else {

@@ -46,7 +46,7 @@ func AppendText(dst []byte, t *trail.Trail, color bool) []byte {
 	dst = append(dst, ' ')
 	dst = appendEscaped(dst, t.Authority)
 	path, query, asked := bytes.Cut(t.Path, []byte("?"))
-	dst = appendEscaped(dst, path)
+	dst = appendPath(dst, path)
 	if asked {
 		dst = append(dst, '?')
 		dst = appendQuery(dst, query)

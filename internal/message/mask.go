@@ -8,6 +8,34 @@ import "bytes"
 var secretWords = [...]string{"auth", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey",
 	"api_key", "session", "credential", "signature"}
 
+// secretParameters are names that are secret as a whole name only, of query
+// parameters and members of JSON: "sig" is part of "design".
+var secretParameters = [...]string{"sig", "sid", "pass", "pwd", "jwt", "otp", "pin"}
+
+// secretInQuery are names that mean a secret in a URL (RFC 6749 §4.1.2, API keys)
+// and in JSON most often a reason.
+var secretInQuery = [...]string{"code", "key"}
+
+// SecretParameter reports whether the name of a query parameter speaks of a secret.
+func SecretParameter(name []byte) bool {
+	for _, w := range secretInQuery {
+		if len(name) == len(w) && hasFold(name, w) {
+			return true
+		}
+	}
+	return secretMember(name)
+}
+
+// secretMember is SecretParameter for a member of a JSON object.
+func secretMember(name []byte) bool {
+	for _, w := range secretParameters {
+		if len(name) == len(w) && hasFold(name, w) {
+			return true
+		}
+	}
+	return hasSecretWord(name)
+}
+
 // cookieAttributes may keep their values in a Set-Cookie field: they say how
 // long and where a cookie is sent, never what is in it (RFC 6265 §5.2).
 var cookieAttributes = [...]string{"expires", "max-age", "domain", "path", "secure", "httponly", "samesite", "partitioned"}
@@ -19,7 +47,8 @@ var cookieAttributes = [...]string{"expires", "max-age", "domain", "path", "secu
 // Secret are the values of Authorization, Proxy-Authorization, Cookie and
 // Set-Cookie (whose names stay) and of every field whose name speaks of a
 // token, secret, password, key or session, with their continuation lines; the
-// query parameters so named, anywhere; and the user information of URLs.
+// query parameters and the members of JSON objects so named, anywhere; and the user
+// information of URLs.
 //
 // It needs no valid head: it is called when the head is not. A line without a
 // colon, a name with spaces in it or a bare CR hides nothing. raw must begin
@@ -198,10 +227,13 @@ func isToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// MaskURLs masks secret query parameters and user information in a line.
+// MaskURLs masks secret query parameters, user information and members of JSON
+// in a line.
 func MaskURLs(line []byte) {
 	for i := 0; i < len(line); i++ {
 		switch line[i] {
+		case '"':
+			i += maskMember(line[i+1:])
 		case '?', '&', ';':
 			maskParameter(line[i+1:])
 		case ':':
@@ -220,7 +252,7 @@ func maskParameter(b []byte) {
 			return
 		}
 	}
-	if eq == len(b) || !hasSecretWord(b[:eq]) {
+	if eq == len(b) || !SecretParameter(b[:eq]) {
 		return
 	}
 	end := eq + 1
@@ -232,6 +264,51 @@ func maskParameter(b []byte) {
 
 func isURLEnd(c byte) bool {
 	return c <= ' ' || c == 0x7f || c == '&' || c == ';' || c == '#' || c == '?' || c == '"' || c == '<' || c == '>'
+}
+
+// longestMember bounds the names of members that are looked at.
+const longestMember = 64
+
+// maskMember masks the value in b = `name": value...` if its name is secret, and
+// returns how much of b it has dealt with. A list or an object is masked up to its
+// first end.
+func maskMember(b []byte) (done int) {
+	end := bytes.IndexByte(b[:min(len(b), longestMember)], '"')
+	if end < 0 {
+		return 0
+	}
+	i := end + 1
+	for i < len(b) && isGap(b[i]) && b[i] != '=' {
+		i++
+	}
+	if bytes.IndexByte(b[end:i], ':') < 0 || !secretMember(bytes.TrimRight(b[:end], `\`)) {
+		return 0
+	}
+	from := i
+	switch {
+	case i < len(b) && b[i] == '"':
+		from++
+		for i = from; i < len(b) && b[i] != '"'; i++ {
+			if b[i] == '\\' {
+				i++
+			}
+		}
+		i = min(i, len(b))
+	case bytes.HasPrefix(b[i:], []byte(`\"`)): // JSON in a string of JSON
+		from += 2
+		for i = from; i < len(b) && b[i] != '"'; i++ {
+		}
+	case i < len(b) && (b[i] == '[' || b[i] == '{'):
+		for i < len(b) && b[i] != ']' && b[i] != '}' {
+			i++
+		}
+	default:
+		for i < len(b) && bytes.IndexByte([]byte(",}] \t"), b[i]) < 0 {
+			i++
+		}
+	}
+	blank(b[from:i])
+	return min(i+1, len(b))
 }
 
 // maskUserinfo masks "user:password" in b = "user:password@host..." (RFC 3986 §3.2.1).

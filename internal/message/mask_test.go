@@ -37,6 +37,13 @@ var masked = []struct{ name, raw, want string }{
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 401 Unauthorized x\r\nX-Token: x\r\n"},
 	{"cut in the value", "Authorization: Bear", "Authorization: xxxx"},
 	{"cut in the name", "Authoriz", "Authoriz"},
+	{"parameters that are secret as a whole name", "GET /a?sig=ab&design=cd&code=ef&pass=gh HTTP/1.1\r\n",
+		"GET /a?sig=xx&design=cd&code=xx&pass=xx HTTP/1.1\r\n"},
+	{"members of JSON", `{"user":"bob","password": "a\"b c","access_token":"x=,}","pin":1234,"code":"E1"}`,
+		`{"user":"bob","password": "xxxx x","access_token":"xxxx","pin":xxxx,"code":"E1"}`},
+	{"JSON in JSON", `{"log":"{\"token\":\"a b\",\"n\":1}"}`, `{"log":"{\"token\":\"x xx",\"n\":1}"}`},
+	{"JSON without an end", `{"n":1,"secret":"abc`, `{"n":1,"secret":"xxx`},
+	{"a secret list", `{"n":1,"tokens":["abc","def"],"m":1}`, `{"n":1,"tokens":xxxxxxxxxxxx],"m":1}`},
 	{"form", "password=hunter2&user=bob", "password=xxxxxxxxxxxxxxxx"},
 }
 
@@ -84,7 +91,7 @@ func FuzzMaskPlanted(f *testing.F) {
 	f.Add([]byte("A: b\rC"), []byte("="), []byte(""), uint8(5))
 	f.Add([]byte("HTTP/1.1 200 OK\nSet-Cookie: a=b;"), []byte("\t"), []byte("\n x"), uint8(9))
 	names := []string{"Authorization", "proxy-authorization", "Cookie: sid", "set-cookie: a", "X-Api-Key", "x-auth-token",
-		"Client-Secret", "X-Session", "X-Password", "GET /?access_token"}
+		"Client-Secret", "X-Session", "X-Password", "GET /?access_token", "{\"a\":1,\"password\": \""}
 	const secret = "hunter2hunter2"
 	f.Fuzz(func(t *testing.T, before, gap, behind []byte, n uint8) {
 		name := names[int(n)%len(names)]
