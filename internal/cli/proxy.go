@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,12 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	}
 	defer log.close()
 	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
+	if o.Epoll {
+		// A loop holds a processor of the runtime while it has work: leave two for the
+		// rest of the program.
+		o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
+		runtime.GOMAXPROCS(o.Loops + 2)
+	}
 	o.Client.MaxConnections = share(o.Client.MaxConnections, o.Loops)
 
 	// From here on a signal must find its handler: a supervisor may stop what it has

@@ -12,6 +12,9 @@ import (
 	"unsafe"
 )
 
+// HasEpoll tells whether this system has the epoll engine.
+const HasEpoll = true
+
 // Epoll returns the engine on epoll(7): a loop is a goroutine on a thread of its
 // own, a task is a coroutine that the loop resumes. The error is the kernel's,
 // wrapped: no descriptors left. On other systems it wraps errors.ErrUnsupported.

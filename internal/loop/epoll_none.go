@@ -8,6 +8,9 @@ import (
 	"runtime"
 )
 
+// HasEpoll tells whether this system has the epoll engine.
+const HasEpoll = false
+
 // Epoll returns the engine on epoll(7). It is on 64-bit Linux only: elsewhere the
 // error wraps errors.ErrUnsupported.
 func Epoll(EpollOptions) (Engine, error) {

@@ -117,7 +117,7 @@ func (s *esock) read(t *etask, b *Buffer, until Time) error {
 		s.readable = true
 	}
 	s.rd = t
-	err := errNothing
+	var err error
 	for {
 		if s.readable {
 			if err = s.receive(b); err != errNothing {
