@@ -157,9 +157,7 @@ func (l *eloop) Dial(a Address, until Time) (Stream, error) {
 	}
 	if errno != 0 {
 		if err := s.connect(t, until); err != nil {
-			if !s.closed {
-				s.close()
-			}
+			s.close()
 			return nil, err
 		}
 	}
@@ -170,9 +168,9 @@ func (l *eloop) Dial(a Address, until Time) (Stream, error) {
 // connect waits until the connection stands.
 func (s *esock) connect(t *etask, until Time) error {
 	s.wr = t
-	defer func() { s.wr = nil }()
+	defer func() { s.wr = nil }() // before it is closed, if it fails
 	for !s.writable {
-		if err := t.wait(until); err != nil {
+		if err := s.wait(t, until); err != nil {
 			return err
 		}
 	}

@@ -109,9 +109,7 @@ func (s *esock) Fill(b *Buffer, until Time) error {
 
 // read is Fill for an open stream and a Buffer with room.
 func (s *esock) read(t *etask, b *Buffer, until Time) error {
-	if s.rd != nil {
-		panic("loop: two tasks in the same direction of a stream")
-	}
+	alone(s.rd)
 	if !s.readable && (until == Try || t.interrupted || until <= s.l.clock()) {
 		// There will be no wait, and what came since the last fetch is there too.
 		s.readable = true
@@ -124,15 +122,31 @@ func (s *esock) read(t *etask, b *Buffer, until Time) error {
 				break
 			}
 		}
-		err = t.wait(until)
-		if s.closed {
-			err = ErrClosed
-		}
-		if err != nil {
+		if err = s.wait(t, until); err != nil {
 			break
 		}
 	}
 	s.rd = nil
+	return err
+}
+
+// alone panics if somebody is in the direction that another task wants to use.
+func alone(t *etask) {
+	if t != nil {
+		panic("loop: two tasks in the same direction of a stream")
+	}
+}
+
+// wait waits for an event on s or the moment. In a wait an interrupt wins over
+// what came meanwhile.
+func (s *esock) wait(t *etask, until Time) error {
+	err := t.wait(until)
+	switch {
+	case s.closed:
+		return ErrClosed
+	case err == nil && t.takeInterrupt():
+		return ErrInterrupted
+	}
 	return err
 }
 
@@ -188,17 +202,15 @@ func (s *esock) Send(first, second []byte, until Time) (int, error) {
 	if s.closed {
 		return 0, ErrClosed
 	}
-	if s.wr != nil {
-		panic("loop: two tasks in the same direction of a stream")
-	}
+	alone(s.wr)
 	n, errno := s.push(first, second)
-	if errno == 0 {
+	switch errno {
+	case 0:
 		return n, nil
+	case syscall.EAGAIN:
+		return s.write(t, first, second, n, until)
 	}
-	if errno != syscall.EAGAIN {
-		return n, errno
-	}
-	return s.write(t, first, second, n, until)
+	return n, errno
 }
 
 // Ask needs no look before the wait: see esock.
@@ -211,9 +223,8 @@ func (s *esock) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
 	if b.full() {
 		return 0, ErrFull
 	}
-	if s.wr != nil {
-		panic("loop: two tasks in the same direction of a stream")
-	}
+	alone(s.rd)
+	alone(s.wr)
 	n, errno := s.push(first, second)
 	switch errno {
 	case 0:
@@ -229,10 +240,7 @@ func (s *esock) write(t *etask, first, second []byte, n int, until Time) (int, e
 	s.wr = t
 	var err error
 	for all := len(first) + len(second); n < all; {
-		if err = t.wait(until); s.closed {
-			err = ErrClosed
-		}
-		if err != nil {
+		if err = s.wait(t, until); err != nil {
 			break
 		}
 		if !s.writable {

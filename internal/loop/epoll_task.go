@@ -145,9 +145,8 @@ func (t *etask) wake() {
 	}
 }
 
-// wait waits for wake; nil if it came, or the moment did. It returns
-// ErrInterrupted if an interrupt is due, before or after, and ErrTimeout if the
-// moment has come before.
+// wait waits until somebody calls wake, or the moment comes. An error says why
+// there was no wait.
 func (t *etask) wait(until Time) error {
 	if until == Try {
 		return ErrTimeout
@@ -167,9 +166,6 @@ func (t *etask) wait(until Time) error {
 	t.waiting = true
 	t.pause()
 	t.until = Never
-	if t.takeInterrupt() {
-		return ErrInterrupted
-	}
 	return nil
 }
 
@@ -224,19 +220,27 @@ func (l *eloop) Post(f func()) {
 func (l *eloop) Sleep(until Time) error {
 	t := l.task()
 	for until > l.clock() {
-		if err := t.wait(until); err != nil {
+		err := t.wait(until)
+		if err == nil && t.takeInterrupt() {
+			err = ErrInterrupted
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// Park takes an interrupt before a permit if both came in the wait.
 func (l *eloop) Park(until Time) error {
 	t := l.task()
 	for !t.permit {
 		t.parked = true
 		err := t.wait(until)
 		t.parked = false
+		if err == nil && t.takeInterrupt() {
+			err = ErrInterrupted
+		}
 		if err != nil {
 			return err
 		}
