@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,12 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	}
 	defer log.close()
 	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
+	if o.Epoll {
+		// A loop holds a processor of the runtime while it has work: leave two for the
+		// rest of the program.
+		o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
+		runtime.GOMAXPROCS(o.Loops + 2)
+	}
 	most := affordable(o.Client.MaxConnections, openFiles())
 	if c.Flags().Changed("max-connections") && most < o.Client.MaxConnections {
 		fmt.Fprintf(e.err, "--max-connections lowered to %d: this process may open %d files (see ulimit -n)\n", most, openFiles())

@@ -34,9 +34,11 @@ type Options struct {
 	Client   exchange.Options
 	Reverse  reverse.Options
 	// Engine runs it, and is closed with it, also when Start fails; nil means the
-	// portable engine with Loops loops (0: one a core).
+	// portable engine, or with Epoll that one, with Loops loops (0: one a core).
+	// Epoll wants GOMAXPROCS two higher than Loops: see loop.EpollOptions.
 	Engine loop.Engine
 	Loops  int
+	Epoll  bool
 }
 
 // Defaults are the settings of a gateway that nobody configured.
@@ -83,10 +85,17 @@ func Start(o Options) (*Gateway, error) {
 		}
 		return nil
 	}
-	if g.engine = o.Engine; g.engine == nil {
+	var err error
+	switch {
+	case o.Engine != nil:
+		g.engine = o.Engine
+	case o.Epoll:
+		if g.engine, err = loop.Epoll(loop.EpollOptions{Loops: o.Loops}); err != nil {
+			return nil, err
+		}
+	default:
 		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})
 	}
-	var err error
 	if g.up, err = upstream.New(g.o.Upstream); err == nil {
 		err = g.listen()
 	}

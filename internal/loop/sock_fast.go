@@ -239,14 +239,21 @@ func (s *sock) ended(errno syscall.Errno) error {
 	return io.EOF
 }
 
-// note keeps what broke the connection. EPIPE does not: the other direction may
-// well have more to say.
+// note keeps what broke the connection.
 func (s *sock) note(errno syscall.Errno) {
-	switch errno {
-	case syscall.EPIPE, syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM:
-	default:
+	if breaks(errno) {
 		s.broken = errno
 	}
+}
+
+// breaks reports whether errno says that the connection is broken. EPIPE does
+// not: the other direction may well have more to say.
+func breaks(errno syscall.Errno) bool {
+	switch errno {
+	case syscall.EPIPE, syscall.EAGAIN, syscall.ENOBUFS, syscall.ENOMEM:
+		return false
+	}
+	return true
 }
 
 func (s *sock) Send(first, second []byte, until Time) (int, error) {
@@ -430,31 +437,36 @@ type tcpInfo struct {
 // tcpClose is TCP_CLOSE of linux/tcp_states.h.
 const tcpClose = 7
 
-// Delivery reads TCP_INFO. tcpi_bytes_acked counts sequence numbers, so the SYN
-// of a connection that we opened counts as one byte (that of one that we
-// accepted does not), and our FIN as another once it is acknowledged.
 func (s *sock) Delivery() (Delivery, bool) {
 	s.l.task()
 	if s.closed || !s.tcp {
 		return Delivery{}, false
 	}
+	return delivery(s.fd, s.sent, s.active)
+}
+
+// delivery reads the TCP_INFO of fd, which has taken so many bytes.
+// tcpi_bytes_acked counts sequence numbers, so the SYN of a connection that we
+// opened (active) counts as one byte (that of one that we accepted does not), and
+// our FIN as another once it is acknowledged.
+func delivery(fd uintptr, sent uint64, active bool) (Delivery, bool) {
 	var i tcpInfo
 	size := uint32(unsafe.Sizeof(i))
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, s.fd, syscall.IPPROTO_TCP, syscall.TCP_INFO, uintptr(unsafe.Pointer(&i)), uintptr(unsafe.Pointer(&size)), 0)
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO, uintptr(unsafe.Pointer(&i)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 || uintptr(size) < unsafe.Offsetof(i.notSentBytes)+unsafe.Sizeof(i.notSentBytes) {
 		return Delivery{}, false
 	}
 	acked := i.bytesAcked
-	if s.active && acked > 0 {
+	if active && acked > 0 {
 		acked--
 	}
 	d := Delivery{
-		Acked:       min(acked, s.sent),
+		Acked:       min(acked, sent),
 		Unsent:      uint64(i.notSentBytes),
 		Closed:      i.state == tcpClose,
 		Retransmits: uint64(i.totalRetrans),
 	}
-	if rest := s.sent - d.Acked; rest > d.Unsent {
+	if rest := sent - d.Acked; rest > d.Unsent {
 		d.Unacked = rest - d.Unsent
 	}
 	return d, true

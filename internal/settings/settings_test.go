@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
@@ -30,7 +31,7 @@ var cases = []struct {
 	want        any
 }{
 	{"loops", "3", func(o *gateway.Options) any { return o.Loops }, 3},
-	{"engine", "portable", func(o *gateway.Options) any { return o.Engine == nil }, true},
+	{"engine", "portable", func(o *gateway.Options) any { return o.Engine == nil && !o.Epoll }, true},
 	{"node", "edge-1", func(o *gateway.Options) any { return [2]string{o.Client.Node, o.Client.Via} }, [2]string{"edge-1", "edge-1"}},
 	{"errors-detail", "all", func(o *gateway.Options) any { return o.Client.Detail }, exchange.All},
 	{"errors-detail", "public", func(o *gateway.Options) any { return o.Client.Detail }, exchange.Public},
@@ -94,6 +95,18 @@ func TestEachSettingGoesToItsPlace(t *testing.T) {
 	}
 }
 
+// The epoll engine is for some systems only.
+func TestEpollWhereThereIsOne(t *testing.T) {
+	o := gateway.Defaults()
+	err := Apply(&o, map[string]string{"engine": "epoll"})
+	if loop.HasEpoll && (err != nil || !o.Epoll) {
+		t.Errorf("refused here: %v", err)
+	}
+	if !loop.HasEpoll && (err == nil || !strings.Contains(err.Error(), "use portable")) {
+		t.Errorf("%v, want a word on the other engine", err)
+	}
+}
+
 // What help calls the default is what holds without the flag.
 func TestDefaultsAreTrue(t *testing.T) {
 	elsewhere := map[string]any{ // where the zero value means the default
@@ -136,7 +149,7 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ name, value, want string }{
 		{"loops", "0", "whole number"},
 		{"loops", "two", "whole number"},
-		{"engine", "epoll", "portable"},
+		{"engine", "uring", "portable or epoll"},
 		{"node", "", "at least one"},
 		{"node", "two words", "RFC 9110"},
 		{"errors-detail", "some", "trusted, public or all"},

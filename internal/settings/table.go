@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -28,7 +30,7 @@ const (
 
 var table = []*Setting{
 	{"loops", general, "N", "", "event loops; one a core unless set", number(1, 1024, func(o *gateway.Options, n int) { o.Loops = n })},
-	{"engine", general, "NAME", "portable", "what runs the loops; portable is goroutines and the Go runtime's poller", engine},
+	{"engine", general, "NAME", "portable", "what runs the loops: portable is goroutines and the Go runtime's poller, epoll a thread each that asks the kernel itself (Linux)", engine},
 	{"node", general, "NAME", "", "this gateway's name in Proxy-Status and Via, its own among its neighbours; the host name unless set", node},
 	{"errors-detail", general, "WHO", "trusted", "who sees bytes, addresses and fixes in error answers: trusted (clients on this machine), public (nobody), all", detail},
 
@@ -192,10 +194,17 @@ func text(set func(*gateway.Options, string)) func(*gateway.Options, string) err
 }
 
 func engine(o *gateway.Options, v string) error {
-	if v != "portable" {
-		return errors.New("there is one engine so far: portable")
+	o.Engine = nil // the gateway makes it, with its loops
+	switch {
+	case v == "portable":
+		o.Epoll = false
+	case v != "epoll":
+		return errors.New("it must be portable or epoll")
+	case !loop.HasEpoll:
+		return fmt.Errorf("this engine is for 64-bit Linux, and this is %s on %s: use portable", runtime.GOOS, runtime.GOARCH)
+	default:
+		o.Epoll = true
 	}
-	o.Engine = nil // the gateway's own choice, with its loops
 	return nil
 }
 
