@@ -11,7 +11,21 @@ import (
 // TestNoAllocations promises that moving bytes, waiting and looking allocate
 // nothing, with whatever deadlines.
 func TestNoAllocations(t *testing.T) {
-	e := loop.Portable(loop.PortableOptions{Loops: 1})
+	t.Run("portable", func(t *testing.T) {
+		noAllocations(t, loop.Portable(loop.PortableOptions{Loops: 1}))
+	})
+	if loop.HasEpoll {
+		t.Run("epoll", func(t *testing.T) {
+			e, err := loop.Epoll(loop.EpollOptions{Loops: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			noAllocations(t, e)
+		})
+	}
+}
+
+func noAllocations(t *testing.T, e loop.Engine) {
 	ln, err := e.Listen(loop.Address{IP: loopback})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,21 +21,41 @@ var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 // message is a small request with its answer.
 const message = 128
 
+// engines are what the benchmarks compare, each with a loop a core.
+var engines = map[string]func(b *testing.B) loop.Engine{
+	"portable": func(*testing.B) loop.Engine { return loop.Portable(loop.PortableOptions{}) },
+	"epoll": func(b *testing.B) loop.Engine {
+		if !loop.HasEpoll {
+			b.Skip("not on this system")
+		}
+		n := runtime.GOMAXPROCS(0)
+		b.Cleanup(func() { runtime.GOMAXPROCS(n) })
+		runtime.GOMAXPROCS(n + 2) // see EpollOptions.Loops
+		e, err := loop.Epoll(loop.EpollOptions{Loops: n})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return e
+	},
+}
+
 // BenchmarkEcho sends small messages there and back over loopback. The clients
 // are the same for all servers, so that the servers compare; cpu-ns/op is the
 // whole process's time in user and system mode.
 func BenchmarkEcho(b *testing.B) {
 	for _, conns := range []int{1, 64, 512} {
-		b.Run("portable/"+strconv.Itoa(conns), func(b *testing.B) {
-			e := loop.Portable(loop.PortableOptions{})
-			ln, err := e.Listen(loop.Address{IP: loopback})
-			if err != nil {
-				b.Fatal(err)
-			}
-			e.Serve(ln, echo)
-			pingPong(b, ln.Addr().String(), conns)
-			e.Close()
-		})
+		for name, newEngine := range engines {
+			b.Run(name+"/"+strconv.Itoa(conns), func(b *testing.B) {
+				e := newEngine(b)
+				ln, err := e.Listen(loop.Address{IP: loopback})
+				if err != nil {
+					b.Fatal(err)
+				}
+				e.Serve(ln, echo)
+				pingPong(b, ln.Addr().String(), conns)
+				e.Close()
+			})
+		}
 		b.Run("plain/"+strconv.Itoa(conns), func(b *testing.B) {
 			e := loop.Portable(loop.PortableOptions{Dial: plainDial, Listen: plainListen})
 			ln, err := e.Listen(loop.Address{IP: loopback})
@@ -116,38 +137,40 @@ func cpu() int64 {
 // does.
 func BenchmarkForward(b *testing.B) {
 	for _, conns := range []int{1, 64, 512} {
-		b.Run("portable/"+strconv.Itoa(conns), func(b *testing.B) {
-			origin := listenNet(b, echoNet)
-			e := loop.Portable(loop.PortableOptions{})
-			ln, err := e.Listen(loop.Address{IP: loopback})
-			if err != nil {
-				b.Fatal(err)
-			}
-			to := loop.Address{IP: origin.Addr().(*net.TCPAddr).AddrPort()}
-			e.Serve(ln, func(l loop.Loop, s loop.Stream) {
-				defer s.Close()
-				up, err := l.Dial(to, loop.Never)
+		for name, newEngine := range engines {
+			b.Run(name+"/"+strconv.Itoa(conns), func(b *testing.B) {
+				origin := listenNet(b, echoNet)
+				e := newEngine(b)
+				ln, err := e.Listen(loop.Address{IP: loopback})
 				if err != nil {
-					b.Error(err)
-					return
+					b.Fatal(err)
 				}
-				defer up.Close()
-				var p loop.Buffer
-				limit := int64(60e9)
-				for s.Fill(&p, l.Now().Add(limit)) == nil {
-					up.Send(p.Bytes(), nil, l.Now().Add(limit))
-					p.Release()
-					if up.Fill(&p, l.Now().Add(limit)) != nil {
+				to := loop.Address{IP: origin.Addr().(*net.TCPAddr).AddrPort()}
+				e.Serve(ln, func(l loop.Loop, s loop.Stream) {
+					defer s.Close()
+					up, err := l.Dial(to, loop.Never)
+					if err != nil {
+						b.Error(err)
 						return
 					}
-					s.Send(p.Bytes(), nil, l.Now().Add(limit))
-					p.Release()
-				}
+					defer up.Close()
+					var p loop.Buffer
+					limit := int64(60e9)
+					for s.Fill(&p, l.Now().Add(limit)) == nil {
+						up.Send(p.Bytes(), nil, l.Now().Add(limit))
+						p.Release()
+						if up.Fill(&p, l.Now().Add(limit)) != nil {
+							return
+						}
+						s.Send(p.Bytes(), nil, l.Now().Add(limit))
+						p.Release()
+					}
+				})
+				pingPong(b, ln.Addr().String(), conns)
+				e.Close()
+				origin.Close()
 			})
-			pingPong(b, ln.Addr().String(), conns)
-			e.Close()
-			origin.Close()
-		})
+		}
 		b.Run("net/"+strconv.Itoa(conns), func(b *testing.B) {
 			origin := listenNet(b, echoNet)
 			ln := listenNet(b, func(c net.Conn) {

@@ -5,6 +5,7 @@ package loop
 import (
 	"math/rand/v2"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -109,5 +110,30 @@ func Coroutines(l Loop) int { return len(l.(*eloop).idle) }
 // KeepIdle bounds them.
 const KeepIdle = keepIdle
 
-// MayHold is what a loop asks before it waits with its processor in hand.
-var MayHold = mayHold
+// Descriptor, Place and Readable are what the engine knows of a stream.
+func Descriptor(s Stream) int { return int(s.(*esock).fd) }
+func Place(s Stream) int32    { return s.(*esock).slot }
+func Readable(s Stream) bool  { return s.(*esock).readable }
+
+// SelfConnect connects a socket to itself and says what Dial makes of it.
+func SelfConnect(l Loop) error {
+	el := l.(*eloop)
+	fd, errno := socket(syscall.AF_INET)
+	if errno != 0 {
+		return errno
+	}
+	if err := syscall.Bind(int(fd), &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return err
+	}
+	self := localAddress(fd)
+	err := syscall.Connect(int(fd), &syscall.SockaddrInet4{Addr: self.IP.Addr().As4(), Port: int(self.IP.Port())})
+	if err != nil && err != syscall.EINPROGRESS {
+		return err
+	}
+	s, errno := newEsock(el, fd, self, true)
+	if errno != 0 {
+		return errno
+	}
+	defer s.close()
+	return s.connect(el.task(), Never)
+}

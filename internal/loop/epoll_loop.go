@@ -145,8 +145,9 @@ type eloop struct {
 }
 
 // A slot is a place that events name. Its generation tells a stream from one that
-// had the place before: an event of a batch may be for a stream that was closed,
-// and its number given away, since the batch was fetched.
+// had the place before. Tasks run only when the events of a batch are all noted,
+// so none is for a stream that was closed since; but a descriptor that a child
+// process holds too, between fork and exec, stays registered when we close it.
 type slot struct {
 	s   *esock
 	gen int32

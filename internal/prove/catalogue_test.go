@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/lab"
+	"github.com/gatewhy/gatewhy/internal/loop"
 )
 
 // TestCatalogue plays every recipe of the catalogue through a gateway, alone
@@ -26,14 +27,16 @@ func TestCorpus(t *testing.T) {
 	proveAll(t, corpus)
 }
 
-func proveAll(t *testing.T, recipes []*lab.Recipe) {
+func proveAll(t *testing.T, recipes []*lab.Recipe) { proveAllOn(t, recipes, portable) }
+
+func proveAllOn(t *testing.T, recipes []*lab.Recipe, engine func() loop.Engine) {
 	slots := make(chan struct{}, parallel)
 	for _, r := range recipes {
 		t.Run(r.Name, func(t *testing.T) {
 			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if got := prove(t.Context(), r, portable); got.Verdict == Unexplained {
+			if got := prove(t.Context(), r, engine); got.Verdict == Unexplained {
 				t.Errorf("%s (%s): %s", r.Name, r.Why, got.Why)
 			}
 		})
