@@ -188,7 +188,7 @@ func (s *esocket) watch() {
 		return
 	}
 	if errno := s.l.watch(s.fd, s.number, 0, syscall.EPOLLIN); errno != 0 {
-		s.fail(errno)
+		s.fail("epoll_ctl", errno)
 	}
 }
 
@@ -219,7 +219,7 @@ func (s *esocket) accept() {
 			return
 		case syscall.EINTR, syscall.ECONNABORTED: // the client gave up in the queue: no fault of ours
 		default:
-			s.fail(errno)
+			s.fail("accept4", errno)
 			return
 		}
 	}
@@ -262,7 +262,7 @@ func (e *epoll) least(own *eloop, dealt bool) *eloop {
 func (l *eloop) adopt(fd uintptr, remote Address, serve func(Loop, Stream)) {
 	s, errno := newEsock(l, fd, remote, false)
 	if errno != 0 {
-		l.e.complain(errno)
+		l.e.complain("epoll_ctl", errno)
 		l.e.leave()
 		return
 	}
@@ -271,8 +271,8 @@ func (l *eloop) adopt(fd uintptr, remote Address, serve func(Loop, Stream)) {
 
 // fail stops watching for a while: for want of descriptors another try helps only
 // when somebody has closed one, and the event would come again at once.
-func (s *esocket) fail(errno syscall.Errno) {
-	s.l.e.complain(errno)
+func (s *esocket) fail(call string, errno syscall.Errno) {
+	s.l.e.complain(call, errno)
 	syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(s.l.ep), syscall.EPOLL_CTL_DEL, s.fd, 0, 0, 0)
 	s.pause = min(max(2*s.pause, Time(firstAcceptPause)), Time(lastAcceptPause))
 	s.l.wheel.arm(&s.retry, s.l.clock()+s.pause)
@@ -281,11 +281,11 @@ func (s *esocket) fail(errno syscall.Errno) {
 func (s *esocket) expired(Time) { s.watch() }
 
 // complain tells the one who wants to know, outside the loops.
-func (e *epoll) complain(errno syscall.Errno) {
+func (e *epoll) complain(call string, errno syscall.Errno) {
 	if f := e.opt.OnAcceptError; f != nil && e.enter() {
 		go func() { // ends with f
 			defer e.leave()
-			f(os.NewSyscallError("accept4", errno))
+			f(os.NewSyscallError(call, errno))
 		}()
 	}
 }

@@ -321,25 +321,11 @@ func (l *eloop) poll() {
 			wait = 0
 		}
 	}
-	var n uintptr
-	var errno syscall.Errno
+	n, errno := 0, syscall.Errno(0)
 	if wait == 0 {
 		n, errno = l.fetch(0)
 	} else {
-		held := mayHold()
-		if held {
-			short := wait
-			if uint(wait) > hold { // -1 is for ever
-				short = hold
-			}
-			n, errno = l.fetch(short)
-			if wait > 0 {
-				wait -= short
-			}
-		}
-		if !held || n == 0 && errno == 0 && wait != 0 {
-			n, _, errno = syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])), batch, uintptr(wait), 0, 0)
-		}
+		n, errno = l.sleep(wait)
 		l.asleep.Store(false)
 	}
 	l.rounds.Add(1)
@@ -357,10 +343,38 @@ func (l *eloop) poll() {
 	}
 }
 
+// sleep waits for events: at first in short, with the processor in hand if others
+// have enough, then as long as it takes.
+func (l *eloop) sleep(wait int) (n int, errno syscall.Errno) {
+	short := wait
+	if uint(wait) > hold { // -1 is for ever
+		short = hold
+	}
+	if mayHold() {
+		n, errno = l.fetch(short)
+	} else {
+		n, errno = l.block(short)
+	}
+	if n > 0 || errno != 0 || short == wait {
+		return n, errno
+	}
+	l.shrink()
+	if wait > 0 {
+		wait -= short
+	}
+	return l.block(wait)
+}
+
 // fetch waits at most so many milliseconds and does not tell the scheduler.
-func (l *eloop) fetch(wait int) (uintptr, syscall.Errno) {
+func (l *eloop) fetch(wait int) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])), batch, uintptr(wait), 0, 0)
-	return n, errno
+	return int(n), errno
+}
+
+// block is fetch for a wait in which the scheduler may have the processor.
+func (l *eloop) block(wait int) (int, syscall.Errno) {
+	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(l.ep), uintptr(unsafe.Pointer(&l.events[0])), batch, uintptr(wait), 0, 0)
+	return int(n), errno
 }
 
 // longest bounds a wait, in milliseconds, to what the kernel takes.

@@ -9,8 +9,23 @@ import (
 	"runtime/debug"
 )
 
-// keepIdle bounds the coroutines that a loop keeps without a task.
+// keepIdle bounds the coroutines that a busy loop keeps without a task.
 const keepIdle = 256
+
+// shrink gives up the coroutines without a task: a loop that has had nothing to do
+// for milliseconds needs no warm stacks, and a new one costs a microsecond.
+func (l *eloop) shrink() {
+	kept := l.idle[:0]
+	for _, c := range l.idle {
+		if c.dying {
+			kept = append(kept, c) // it would take the loop's goroutine with it
+		} else {
+			c.stop()
+		}
+	}
+	clear(l.idle[len(kept):])
+	l.idle = kept
+}
 
 // A coro is a coroutine: a goroutine that runs only while the loop's goroutine
 // stands in next, on its thread. Switching costs a tenth of a microsecond and the

@@ -379,6 +379,10 @@ func TestEpollCoroutines(t *testing.T) {
 		if n := loop.Coroutines(l); n != loop.KeepIdle {
 			t.Errorf("%d coroutines are kept, want %d", n, loop.KeepIdle)
 		}
+		l.Sleep(l.Now() + 100e6) // nothing to do for much longer than a short wait
+		if n := loop.Coroutines(l); n != 0 {
+			t.Errorf("%d coroutines are kept by a loop without work", n)
+		}
 	})
 	e.Close()
 }
