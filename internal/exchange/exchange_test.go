@@ -114,12 +114,12 @@ func TestHeldBack(t *testing.T) {
 	x, e := answering(1)
 	begin(t, x, sizedHead)
 	must(t, x.Add([]byte("hel")))
-	if x.Begun() || len(e.sends) > 0 || x.Held() != len(sizedSent)+3 || x.Trail.Status != 200 {
-		t.Errorf("begun %v, held %d, status %d: %q", x.Begun(), x.Held(), x.Trail.Status, e.sends)
+	if x.Begun() || len(e.sends) > 0 || len(x.reply.out) != len(sizedSent)+3 || x.Trail.Status != 200 {
+		t.Errorf("begun %v, held %d, status %d: %q", x.Begun(), len(x.reply.out), x.Trail.Status, e.sends)
 	}
 	x.Reject()
-	if x.Held() != 0 || x.Trail.Status != 0 {
-		t.Errorf("rejected, held %d, status %d", x.Held(), x.Trail.Status)
+	if len(x.reply.out) != 0 || x.Trail.Status != 0 {
+		t.Errorf("rejected, held %d, status %d", len(x.reply.out), x.Trail.Status)
 	}
 	begin(t, x, chunkedHead)
 	must(t, x.Add([]byte("other")))
@@ -203,8 +203,8 @@ func TestStash(t *testing.T) {
 			t.Error("stashed too early")
 		}
 		x.Stash()
-		if !x.Stashed() || x.Begun() || x.Held() != 0 || x.Trail.Status != 0 {
-			t.Errorf("stashed %v, begun %v, held %d, status %d", x.Stashed(), x.Begun(), x.Held(), x.Trail.Status)
+		if !x.Stashed() || x.Begun() || len(x.reply.out) != 0 || x.Trail.Status != 0 {
+			t.Errorf("stashed %v, begun %v, held %d, status %d", x.Stashed(), x.Begun(), len(x.reply.out), x.Trail.Status)
 		}
 		begin(t, x, sizedHead) // another attempt
 		want, status := sizedSent+"hello", 200

@@ -124,9 +124,6 @@ func (x *Exchange) Reject() {
 // Release ends holding back: what comes is sent, and what came goes with it.
 func (x *Exchange) Release() { x.reply.hold = false }
 
-// Held is the number of bytes held back.
-func (x *Exchange) Held() int { return len(x.reply.out) }
-
 // Begun reports whether the client has seen a part of the final answer: from
 // then on the answer can only be completed or visibly cut.
 func (x *Exchange) Begun() bool { return x.reply.begun }

@@ -148,20 +148,6 @@ func gone(err error) *fault.Fault {
 	return fault.New(fault.ClientGone, "errno", err.Error()).Because(err)
 }
 
-// Whole reports whether the rest of the body is already in the buffer, and if it is one
-// piece returns it without consuming anything.
-func (c *Client) Whole() (piece []byte, whole bool) {
-	switch c.framing.Body {
-	case h1.NoBody:
-		return nil, true
-	case h1.Sized:
-		if left := c.framing.Length - c.body.Received(); int64(c.In.Len()) >= left {
-			return c.In.Bytes()[:left], true
-		}
-	}
-	return nil, false
-}
-
 // Piece returns the next piece of the body, valid until the next call. done
 // comes with the last piece or after it. It waits when wait is true and nothing is there,
 // else it may return nothing.

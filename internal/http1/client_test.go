@@ -285,29 +285,6 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-func TestWhole(t *testing.T) {
-	for _, tt := range []struct {
-		raw, piece string
-		whole      bool
-	}{
-		{"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /", "", true},
-		{sized + "0123456789GET /", "0123456789", true},
-		{sized + "012345678", "", false},
-		{chunked + "1\r\na\r\n0\r\n\r\n", "", false},
-	} {
-		c := clientOf(play(tt.raw))
-		var q Request
-		if f, quiet := c.ReadHead(&q); f != nil || quiet {
-			t.Fatal(f, quiet)
-		}
-		before := c.In.Len()
-		piece, whole := c.Whole()
-		if string(piece) != tt.piece || whole != tt.whole || c.In.Len() != before {
-			t.Errorf("%q: %q, %v", tt.raw, piece, whole)
-		}
-	}
-}
-
 // Without waiting, Piece takes what is there and returns nothing when nothing is.
 func TestPieceWithoutWaiting(t *testing.T) {
 	s := play(chunked+"3\r\nab", "c\r\n0\r", "\n\r\n")

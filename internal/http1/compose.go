@@ -31,13 +31,12 @@ type Onward struct {
 // request differently (RFC 9112 §6.3, RFC 9110 §7.6).
 func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 	h := &q.Head
-	dst = append(dst, h.Bytes(h.Method)...)
-	dst = appendPath(append(dst, ' '), h)
+	minor := uint8(1)
 	if o.Speak10 {
-		dst = append(dst, " HTTP/1.0\r\nHost: "...)
-	} else {
-		dst = append(dst, " HTTP/1.1\r\nHost: "...)
+		minor = 0
 	}
+	dst = h1.AppendRequestLine(dst, h.Bytes(h.Method), h.Bytes(h.Path), minor)
+	dst = append(dst, "Host: "...)
 	authority := h.Bytes(h.Authority)
 	if len(authority) == 0 {
 		authority = o.Host
@@ -69,19 +68,6 @@ func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 	dst = append(dst, "\r\n"...)
 	dst = append(dst, o.Added...)
 	return appendVia(dst, h, o.Via)
-}
-
-// appendPath writes the origin-form or asterisk-form of the target. An
-// absolute-form may have had no path (RFC 9112 §3.2.1, §3.2.4).
-func appendPath(dst []byte, h *message.Head) []byte {
-	path := h.Bytes(h.Path)
-	switch {
-	case len(path) == 0 && string(h.Bytes(h.Method)) == "OPTIONS":
-		return append(dst, '*')
-	case len(path) == 0 || path[0] == '?':
-		dst = append(dst, '/')
-	}
-	return append(dst, path...)
 }
 
 func appendLength(dst []byte, n int64) []byte {

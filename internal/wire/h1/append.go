@@ -6,12 +6,12 @@ import (
 	"github.com/gatewhy/gatewhy/internal/message"
 )
 
-// AppendRequestLine appends "method target HTTP/1.1 CRLF". An empty target or
+// AppendRequestLine appends "method target HTTP/1.minor CRLF". An empty target or
 // one that begins with its query gets its "/", except that an empty one for
 // OPTIONS is "*" (RFC 9112 §3.2.4). Bytes that no request line may hold are
 // percent-encoded, in a method they are left out, so nothing that came from
 // elsewhere can end the line.
-func AppendRequestLine(dst, method, target []byte) []byte {
+func AppendRequestLine(dst, method, target []byte, minor uint8) []byte {
 	dst = appendWhere(dst, method, &tchar)
 	dst = append(dst, ' ')
 	switch {
@@ -21,7 +21,7 @@ func AppendRequestLine(dst, method, target []byte) []byte {
 		dst = append(dst, '/')
 	}
 	dst = appendTarget(dst, target)
-	return append(dst, " HTTP/1.1\r\n"...)
+	return append(append(dst, " HTTP/1."...), '0'+minor, '\r', '\n')
 }
 
 func appendTarget(dst, b []byte) []byte {

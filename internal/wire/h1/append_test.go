@@ -11,11 +11,11 @@ import (
 
 func TestAppendLines(t *testing.T) {
 	for _, c := range []struct{ got, want string }{
-		{string(AppendRequestLine([]byte("x"), []byte("GET"), []byte("/a?b"))), "xGET /a?b HTTP/1.1\r\n"},
-		{string(AppendRequestLine(nil, []byte("GET"), nil)), "GET / HTTP/1.1\r\n"},
-		{string(AppendRequestLine(nil, []byte("OPTIONS"), nil)), "OPTIONS * HTTP/1.1\r\n"},
-		{string(AppendRequestLine(nil, []byte("CONNECT"), []byte("a:1"))), "CONNECT a:1 HTTP/1.1\r\n"},
-		{string(AppendRequestLine(nil, []byte("GE T\r\n"), []byte("/\r\nX: \xe9"))), "GET /%0D%0AX:%20%E9 HTTP/1.1\r\n"},
+		{string(AppendRequestLine([]byte("x"), []byte("GET"), []byte("/a?b"), 1)), "xGET /a?b HTTP/1.1\r\n"},
+		{string(AppendRequestLine(nil, []byte("GET"), nil, 1)), "GET / HTTP/1.1\r\n"},
+		{string(AppendRequestLine(nil, []byte("OPTIONS"), nil, 1)), "OPTIONS * HTTP/1.1\r\n"},
+		{string(AppendRequestLine(nil, []byte("CONNECT"), []byte("a:1"), 1)), "CONNECT a:1 HTTP/1.1\r\n"},
+		{string(AppendRequestLine(nil, []byte("GE T\r\n"), []byte("/\r\nX: \xe9"), 1)), "GET /%0D%0AX:%20%E9 HTTP/1.1\r\n"},
 		{string(AppendStatusLine(nil, 200, []byte("OK"))), "HTTP/1.1 200 OK\r\n"},
 		{string(AppendStatusLine(nil, 404, nil)), "HTTP/1.1 404 \r\n"},
 		{string(AppendStatusLine(nil, 599, []byte("a\r\nX: y"))), "HTTP/1.1 599 \r\n"},

@@ -36,7 +36,7 @@ func forward(tb testing.TB, k Kind, raw []byte, p *Parser, h *message.Head, dst 
 	}
 	if k == Request {
 		_, err = FrameRequest(p, h)
-		dst = AppendRequestLine(dst, h.Bytes(h.Method), h.Bytes(h.Path))
+		dst = AppendRequestLine(dst, h.Bytes(h.Method), h.Bytes(h.Path), 1)
 	} else {
 		_, err = FrameResponse(p, h, false)
 		dst = AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))

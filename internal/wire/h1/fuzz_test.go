@@ -76,7 +76,7 @@ func FuzzArrival(f *testing.F) {
 func rewrite(k Kind, h *message.Head, f Framing) []byte {
 	var b []byte
 	if k == Request {
-		b = AppendRequestLine(b, h.Bytes(h.Method), targetOf(h))
+		b = AppendRequestLine(b, h.Bytes(h.Method), targetOf(h), 1)
 		if h.Authority.Len > 0 {
 			b = AppendField(b, "Host", string(h.Bytes(h.Authority)))
 		}

@@ -178,7 +178,7 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %v", c.line, err)
 		}
 		got := []string{string(h.Bytes(h.Authority)), string(h.Bytes(h.Path)),
-			string(AppendRequestLine(nil, h.Bytes(h.Method), h.Bytes(h.Path)))}
+			string(AppendRequestLine(nil, h.Bytes(h.Method), h.Bytes(h.Path), 1))}
 		if diff := cmp.Diff([]string{c.authority, c.path, c.written + " HTTP/1.1\r\n"}, got); diff != "" {
 			t.Errorf("%s: %s", c.line, diff)
 		}
