@@ -88,7 +88,7 @@ func (c *call) rule(f *fault.Fault) (rule fault.Retry, free bool) {
 		}
 		return fault.RI, false
 	case fault.RC:
-		if c.nothingSent(f) {
+		if undelivered || c.nothingSent(f) {
 			return fault.RC, true
 		}
 		return fault.RI, false

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
 
@@ -250,5 +252,35 @@ func TestSecondChance(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What TCP proves undelivered moves on for any method, however much of it the
+// kernel had taken; without the proof a request that was handed over may have run.
+func TestRuleOfWhatWasNotDelivered(t *testing.T) {
+	for _, tt := range []struct {
+		id        fault.ID
+		delivered string
+		sent      int64
+		rule      fault.Retry
+		free      bool
+	}{
+		{fault.AcceptThenFIN, "none", 100, fault.RC, true},
+		{fault.AcceptThenFIN, "", 100, fault.RI, false},
+		{fault.AcceptThenRST, "", 0, fault.RC, true},
+		{fault.ConnectRefused, "", 0, fault.RC, true},
+		{fault.ReuseRaceFIN, "none", 100, fault.RC, true},
+		{fault.ReuseRaceFIN, "", 100, fault.RI, false},
+		{fault.HeadEOFEmpty, "", 100, fault.RI, false},
+		{fault.CLConflict, "", 100, fault.R0, false},
+	} {
+		c := &call{work: work{a: &trail.Attempt{}, sentBytes: tt.sent}}
+		f := fault.New(tt.id)
+		if tt.delivered != "" {
+			f.With("delivered", tt.delivered)
+		}
+		if rule, free := c.rule(f); rule != tt.rule || free != tt.free {
+			t.Errorf("%s, delivered %q, %d bytes sent: %v, %v, want %v, %v", tt.id, tt.delivered, tt.sent, rule, free, tt.rule, tt.free)
+		}
 	}
 }
