@@ -6,7 +6,6 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/message"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // admit refuses what must not go on although it is well-formed.
@@ -87,9 +86,9 @@ func (x *Exchange) endOfTheLine() *fault.Fault {
 func (x *Exchange) own(status int, fields, body []byte) *fault.Fault {
 	r := &x.reply
 	r.close = r.close || x.server.draining || !x.Client.BodyDone()
-	r.kind = h1.Sized
+	r.kind = message.Sized
 	x.Trail.Status = status
-	back := http1.Back{Minor: r.minor, Body: h1.Sized, Length: int64(len(body)), Close: r.close, Via: x.via}
+	back := message.Back{Minor: r.minor, Body: message.Sized, Length: int64(len(body)), Close: r.close, Via: x.via}
 	r.out = append(http1.AppendOwn(r.out[:0], status, fields, &back), body...)
 	f := x.send(r.out, nil)
 	r.out = r.out[:0]

@@ -10,7 +10,6 @@ import (
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // statusGone is what the log says of an exchange whose client did not wait for
@@ -77,13 +76,13 @@ func (x *Exchange) answer(status int) {
 	}
 	r.close = r.close || x.server.draining
 	fields := x.ownFields(format)
-	back := http1.Back{Minor: r.minor, Body: h1.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,
+	back := message.Back{Minor: r.minor, Body: message.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,
 		Status: explain.ProxyStatus(nil, &a)}
 	r.out = http1.AppendOwn(r.out[:0], status, fields, &back)
 	if !r.head {
 		r.out = append(r.out, body...)
 	}
-	r.kind = h1.Sized
+	r.kind = message.Sized
 	if f := x.send(r.out, nil); f != nil {
 		r.close = true
 	} else {

@@ -14,6 +14,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
@@ -141,12 +142,12 @@ func (s *Server) Drain(until loop.Time) {
 // An Exchange is one request and its answer. It belongs to its connection's
 // task and is used again after it.
 type Exchange struct {
-	Request http1.Request
+	Request message.Request
 	Trail   trail.Trail
 	Client  *http1.Client
 	Loop    loop.Loop
 	// Onward is what every request of this client carries on.
-	Onward http1.Onward
+	Onward message.Onward
 	// Deadline is the moment that ends the exchange.
 	Deadline loop.Time
 	// Opts are the settings of the client's side.

@@ -18,7 +18,7 @@ import (
 // can be taken back, and another one made.
 type reply struct {
 	out      []byte // composed and not sent
-	kind     h1.BodyKind
+	kind     message.BodyKind
 	minor    uint8 // of the client
 	head     bool  // the request's method was HEAD
 	close    bool  // the connection ends after this answer
@@ -39,7 +39,7 @@ func (r *reply) reset() { *r = reply{out: r.out[:0]} }
 // when another attempt found nothing better.
 func (x *Exchange) Stash() {
 	r := &x.reply
-	if r.kind == h1.Chunked {
+	if r.kind == message.Streamed {
 		r.out = append(r.out, "0\r\n\r\n"...)
 	}
 	r.stashed, r.stashedStatus = append(r.stashed[:0], r.out...), x.Trail.Status
@@ -68,20 +68,20 @@ const flushAt = 16 << 10
 
 // Begin composes the answer's head from an upstream's and holds it back until
 // Release: until then Reject takes it all back. f is the upstream's framing.
-func (x *Exchange) Begin(h *message.Head, f *h1.Framing) {
+func (x *Exchange) Begin(h *message.Head, f *message.Framing) {
 	r := &x.reply
 	r.out, r.hold, r.late = r.out[:0], true, false
 	r.close = r.close || x.server.draining
 	r.kind = f.Body
-	if f.Body == h1.Chunked || f.Body == h1.ToClose {
+	if f.Body == message.Streamed || f.Body == message.ToClose {
 		// A close-delimited answer is framed as chunks, so that a cut can be told
 		// from its end (RFC 9112 §8).
-		r.kind = h1.Chunked
+		r.kind = message.Streamed
 		if r.minor == 0 {
-			r.kind, r.close = h1.ToClose, true
+			r.kind, r.close = message.ToClose, true
 		}
 	}
-	back := http1.Back{Minor: r.minor, Body: r.kind, Length: f.Length, Close: r.close, Via: x.via}
+	back := message.Back{Minor: r.minor, Body: r.kind, Length: f.Length, Close: r.close, Via: x.via}
 	if !f.Dated {
 		// "A recipient with a clock that receives a response message without a Date
 		// header field MUST record the time it was received and append a
@@ -100,9 +100,9 @@ func (x *Exchange) Begin(h *message.Head, f *h1.Framing) {
 // BeginSwitch composes a 101 and sends it.
 func (x *Exchange) BeginSwitch(h *message.Head) *fault.Fault {
 	r := &x.reply
-	r.upgraded, r.kind, r.hold = true, h1.NoBody, false
+	r.upgraded, r.kind, r.hold = true, message.NoBody, false
 	x.Trail.Status = h.Status
-	r.out = http1.AppendAnswer(r.out[:0], h, &http1.Back{Minor: r.minor, Length: -1, Via: x.via, Upgrade: true})
+	r.out = http1.AppendAnswer(r.out[:0], h, &message.Back{Minor: r.minor, Length: -1, Via: x.via, Upgrade: true})
 	return x.Flush()
 }
 
@@ -138,22 +138,22 @@ func (x *Exchange) Minor() uint8 { return x.reply.minor }
 // answer is held back. It may wait.
 func (x *Exchange) Add(piece []byte) *fault.Fault {
 	r := &x.reply
-	if len(piece) == 0 || r.kind == h1.NoBody {
+	if len(piece) == 0 || r.kind == message.NoBody {
 		return nil
 	}
-	if r.kind == h1.Chunked {
+	if r.kind == message.Streamed {
 		r.out = h1.AppendChunk(r.out, len(piece))
 	}
 	if !r.hold && len(piece) > together {
 		f := x.send(r.out, piece)
 		r.out = r.out[:0]
-		if r.kind == h1.Chunked {
+		if r.kind == message.Streamed {
 			r.out, r.late = append(r.out, "\r\n"...), true
 		}
 		return f
 	}
 	r.out = append(r.out, piece...)
-	if r.kind == h1.Chunked {
+	if r.kind == message.Streamed {
 		r.out = append(r.out, "\r\n"...)
 	}
 	r.late = false
@@ -178,7 +178,7 @@ func (x *Exchange) Flush() *fault.Fault {
 func (x *Exchange) Finish(trailer *message.Head) *fault.Fault {
 	r := &x.reply
 	r.hold = false
-	if r.kind == h1.Chunked {
+	if r.kind == message.Streamed {
 		r.out = append(r.out, "0\r\n"...)
 		if trailer != nil {
 			r.out = h1.AppendFields(r.out, trailer)
@@ -198,7 +198,7 @@ func (x *Exchange) Finish(trailer *message.Head) *fault.Fault {
 func (x *Exchange) FinishWith(body []byte) *fault.Fault {
 	r := &x.reply
 	r.hold = false
-	if len(body) <= together || r.kind == h1.Chunked {
+	if len(body) <= together || r.kind == message.Streamed {
 		if f := x.Add(body); f != nil {
 			return f
 		}
@@ -215,7 +215,7 @@ func (x *Exchange) FinishWith(body []byte) *fault.Fault {
 func (x *Exchange) done() {
 	x.reply.whole = true
 	x.Trail.Ended = x.Stamp()
-	if x.reply.kind == h1.ToClose {
+	if x.reply.kind == message.ToClose {
 		x.reply.close = true
 	}
 }
@@ -296,7 +296,7 @@ func rest(first, second []byte, n int) (a, b []byte) {
 func (x *Exchange) cut() {
 	x.reply.broken = true
 	x.Trail.Cut = true
-	if x.reply.kind == h1.Chunked {
+	if x.reply.kind == message.Streamed {
 		x.reply.hold = false
 		x.reply.late = false
 		x.Flush() // what came before the fault is the client's, also for a diagnosis

@@ -18,7 +18,7 @@ import (
 type Answer struct {
 	In      loop.Buffer
 	Head    message.Head
-	Framing h1.Framing
+	Framing message.Framing
 	// Received counts the bytes that came, of all heads and the body's framing.
 	Received int64
 	// Interims counts the interim (1xx) heads.
@@ -40,7 +40,7 @@ func (a *Answer) Start(s loop.Stream, l *Limits, allow h1.Allow) {
 	// Field by field: a whole Answer is near a kilobyte, and Init and Frame begin
 	// the parser and the body anew.
 	a.Head.Reset()
-	a.Framing, a.Received, a.Interims, a.interim = h1.Framing{}, 0, 0, 0
+	a.Framing, a.Received, a.Interims, a.interim = message.Framing{}, 0, 0, 0
 	a.stream, a.limits, a.allow, a.size, a.offset, a.decoded = s, l, allow, 0, 0, 0
 	a.body.Init(a.Framing, &l.Limits, allow)
 	a.parser.Init(h1.Response, &l.Limits, allow)
@@ -110,7 +110,7 @@ func (a *Answer) Frame(toHead bool) *fault.Fault {
 	}
 	a.Framing = fr
 	a.body.Init(fr, &a.limits.Limits, a.allow)
-	if m := a.limits.Body; m > 0 && fr.Body == h1.Sized && fr.Length > m {
+	if m := a.limits.Body; m > 0 && fr.Body == message.Sized && fr.Length > m {
 		return a.tooLarge(fr.Length)
 	}
 	return nil
@@ -138,9 +138,9 @@ func (a *Answer) DropHead() {
 // It consumes nothing; TakeBody does.
 func (a *Answer) WholeBody() (body []byte, ok bool) {
 	switch a.Framing.Body {
-	case h1.NoBody:
+	case message.NoBody:
 		return nil, true
-	case h1.Sized:
+	case message.Sized:
 		if left := a.In.Len() - a.size; int64(left) >= a.Framing.Length {
 			return a.In.Bytes()[a.size : a.size+int(a.Framing.Length)], true
 		}
@@ -161,7 +161,7 @@ func (a *Answer) TakeBody(n int) {
 // Room reports whether a body of the rest of the declared length, or at least
 // one more byte of an undeclared one, fits the buffer beside the head.
 func (a *Answer) Room() bool {
-	if a.Framing.Body == h1.Sized {
+	if a.Framing.Body == message.Sized {
 		return int64(a.size)+a.Framing.Length <= int64(a.In.Len()+a.In.Room())
 	}
 	return a.In.Room() > 0
@@ -315,7 +315,7 @@ func (a *Answer) resetEnd(c *Circumstances, begun bool) fault.ID {
 // BodyEnded classifies what ended an answer inside its body.
 func (a *Answer) BodyEnded(err error, c *Circumstances) *fault.Fault {
 	var id fault.ID
-	chunked := a.Framing.Body == h1.Chunked
+	chunked := a.Framing.Body == message.Streamed
 	eof := ended(err)
 	switch {
 	case err == loop.ErrTimeout:
@@ -324,17 +324,17 @@ func (a *Answer) BodyEnded(err error, c *Circumstances) *fault.Fault {
 		id = fault.EarlyResponseTruncated
 	case chunked:
 		id = fault.ChunkEOF
-	case a.Framing.Body == h1.ToClose:
+	case a.Framing.Body == message.ToClose:
 		id = fault.BodyCloseDelimitedRST
 	default:
 		id = pick(eof, fault.BodyEOFShort, fault.BodyRST)
 	}
 	got, want := a.body.Received(), "the last chunk"
 	switch a.Framing.Body {
-	case h1.Sized:
+	case message.Sized:
 		got += int64(len(a.Extra())) // held back, and not decoded yet
 		want = strconv.FormatInt(a.Framing.Length, 10)
-	case h1.ToClose:
+	case message.ToClose:
 		want = "the end of the connection"
 	}
 	content := strconv.FormatInt(got, 10)

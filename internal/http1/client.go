@@ -25,7 +25,7 @@ type Client struct {
 	times   *Timeouts
 	parser  h1.Parser
 	body    h1.Decoder
-	framing h1.Framing
+	framing message.Framing
 	offset  int64     // of the body's framing consumed so far
 	until   loop.Time // bounds what is read to be forgotten; 0 if nothing is
 	taken   int64     // bytes of the current message consumed, head included
@@ -34,14 +34,6 @@ type Client struct {
 // Init begins a connection.
 func (c *Client) Init(s loop.Stream, l *Limits, t *Timeouts) {
 	*c = Client{Stream: s, limits: l, times: t}
-}
-
-// Request is one request's head and what it means.
-type Request struct {
-	Head             message.Head
-	Framing          h1.Framing
-	Safe, Idempotent bool
-	raw              []byte // the head's bytes: the connection's buffer moves on
 }
 
 // Wait waits for the first byte of the next request. It returns false when the
@@ -63,9 +55,8 @@ func (c *Client) WaitUntil(until loop.Time) bool {
 
 // ReadHead reads a request's head into q. quiet is true when there is nobody to
 // answer and nothing to tell: the connection ended before a request began.
-func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
-	q.Head.Reset()
-	q.Framing = h1.Framing{}
+func (c *Client) ReadHead(q *message.Request) (f *fault.Fault, quiet bool) {
+	q.Reset()
 	c.taken = 0
 	c.parser.Init(h1.Request, &c.limits.Limits, h1.AllowRequest)
 	var until loop.Time
@@ -76,8 +67,8 @@ func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 			return LiftRequest(e, c.In.Bytes(), 0, &c.limits.Limits), false
 		}
 		if n > 0 {
-			q.raw = append(q.raw[:0], c.In.Bytes()[:n]...)
-			q.Head.Raw = q.raw
+			q.Store = append(q.Store[:0], c.In.Bytes()[:n]...)
+			q.Head.Raw = q.Store
 			c.In.Consume(n)
 			break
 		}
@@ -89,10 +80,10 @@ func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 		}
 	}
 	c.Served++
-	c.taken = int64(len(q.raw))
+	c.taken = int64(len(q.Store))
 	fr, e := h1.FrameRequest(&c.parser, &q.Head)
 	if !e.Ok() {
-		return LiftRequest(e, q.raw, 0, &c.limits.Limits), false
+		return LiftRequest(e, q.Store, 0, &c.limits.Limits), false
 	}
 	method := q.Head.Bytes(q.Head.Method)
 	q.Framing, q.Safe, q.Idempotent = fr, message.Safe(method), message.Idempotent(method)
@@ -101,7 +92,7 @@ func (c *Client) ReadHead(q *Request) (f *fault.Fault, quiet bool) {
 	if string(method) == "CONNECT" {
 		return fault.New(fault.RequestMethodUnsupported, "value", quote(method)), false
 	}
-	if m := c.limits.Body; m > 0 && fr.Body == h1.Sized && fr.Length > m {
+	if m := c.limits.Body; m > 0 && fr.Body == message.Sized && fr.Length > m {
 		return c.tooLarge(fr.Length), false
 	}
 	return nil, false
@@ -124,7 +115,7 @@ func (c *Client) fill(until loop.Time, most int) error {
 	return err
 }
 
-func (c *Client) headEnded(err error, q *Request) (*fault.Fault, bool) {
+func (c *Client) headEnded(err error, q *message.Request) (*fault.Fault, bool) {
 	got := strconv.Itoa(c.In.Len())
 	switch {
 	case !c.parser.Begun():
@@ -190,7 +181,7 @@ func (c *Client) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 func (c *Client) bodyEnded(err error) *fault.Fault {
 	got := strconv.FormatInt(c.body.Received(), 10)
 	want := "the last chunk"
-	if c.framing.Body == h1.Sized {
+	if c.framing.Body == message.Sized {
 		want = strconv.FormatInt(c.framing.Length, 10)
 	}
 	switch {
@@ -234,7 +225,7 @@ func (c *Client) Discard(most int64, wait time.Duration) bool {
 	}
 	c.until = c.Stream.Loop().Now().Add(int64(wait))
 	defer func() { c.until = 0 }()
-	if c.framing.Body == h1.Sized && c.framing.Length-c.body.Received() > most {
+	if c.framing.Body == message.Sized && c.framing.Length-c.body.Received() > most {
 		return false
 	}
 	for start := c.body.Received(); c.body.Received()-start <= most; {

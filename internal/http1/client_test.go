@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 	"github.com/google/go-cmp/cmp"
 )
@@ -71,7 +72,7 @@ func TestRefused(t *testing.T) {
 	for _, tt := range refused {
 		t.Run(tt.name, func(t *testing.T) {
 			for how, pieces := range map[string][]string{"at once": {tt.raw}, "byte by byte": bytewise(tt.raw)} {
-				var q Request
+				var q message.Request
 				f, quiet := clientOf(play(pieces...)).ReadHead(&q)
 				if f == nil || quiet {
 					t.Fatalf("%s: not refused (quiet %v)", how, quiet)
@@ -113,7 +114,7 @@ func TestEveryFlawOfARequest(t *testing.T) {
 // like.
 func TestBodyIsNoGreeting(t *testing.T) {
 	c := clientOf(play("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nSSH-2.0-x\r\n"))
-	var q Request
+	var q message.Request
 	if f, _ := c.ReadHead(&q); f != nil {
 		t.Fatal(f)
 	}
@@ -132,7 +133,7 @@ func TestPipelined(t *testing.T) {
 		`POST /3 "hello" "X-Sum: 7\r\n" head 57 close=false`, `GET /4 "" "" head 21 close=true`}
 	for how, pieces := range map[string][]string{"at once": {raw}, "byte by byte": bytewise(raw)} {
 		c := clientOf(play(pieces...))
-		var q Request
+		var q message.Request
 		var got []string
 		for c.Wait() {
 			f, quiet := c.ReadHead(&q)
@@ -219,7 +220,7 @@ func TestEndedEarly(t *testing.T) {
 			s := play(pieces...)
 			s.end = tt.end
 			c := clientOf(s)
-			var q Request
+			var q message.Request
 			f, quiet := c.ReadHead(&q)
 			for f == nil && !quiet {
 				var done bool
@@ -247,7 +248,7 @@ func TestInterruptedBody(t *testing.T) {
 	s := play(sized + "hel")
 	s.end = loop.ErrInterrupted
 	c := clientOf(s)
-	var q Request
+	var q message.Request
 	if f, quiet := c.ReadHead(&q); f != nil || quiet {
 		t.Fatal(f, quiet)
 	}
@@ -271,7 +272,7 @@ func TestBodyLimit(t *testing.T) {
 	}{{sized + "0123456789", true}, {chunked + "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n", false}} {
 		c := new(Client)
 		c.Init(play(tt.raw), &l, &someTimes)
-		var q Request
+		var q message.Request
 		f, _ := c.ReadHead(&q)
 		if inHead := f != nil; inHead != tt.inHead {
 			t.Errorf("%q: refused by its head: %v", tt.raw, inHead)
@@ -289,7 +290,7 @@ func TestBodyLimit(t *testing.T) {
 func TestPieceWithoutWaiting(t *testing.T) {
 	s := play(chunked+"3\r\nab", "c\r\n0\r", "\n\r\n")
 	c := clientOf(s)
-	var q Request
+	var q message.Request
 	if f, quiet := c.ReadHead(&q); f != nil || quiet {
 		t.Fatal(f, quiet)
 	}
@@ -324,7 +325,7 @@ func TestDiscard(t *testing.T) {
 		{"cut", []string{sized + "123"}, 10, false, ""},
 	} {
 		c := clientOf(play(tt.pieces...))
-		var q Request
+		var q message.Request
 		if f, quiet := c.ReadHead(&q); f != nil || quiet {
 			t.Fatal(f, quiet)
 		}
@@ -375,7 +376,7 @@ func TestLinger(t *testing.T) {
 func TestWhichTimeout(t *testing.T) {
 	s := play(append(bytewise("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), sized, "01234", "56789")...)
 	c := clientOf(s)
-	var q Request
+	var q message.Request
 	now := s.loop.now
 	for range 2 {
 		c.Wait()
@@ -419,7 +420,7 @@ func TestGone(t *testing.T) {
 // What was read of a request is counted for it alone.
 func TestTaken(t *testing.T) {
 	c := clientOf(play(sized + "0123456789" + "GET  / HTTP/1.1\r\n\r\n"))
-	var q Request
+	var q message.Request
 	if f, _ := c.ReadHead(&q); f != nil {
 		t.Fatal(f)
 	}

@@ -7,29 +7,10 @@ import (
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
-// Onward says how a request's head is written to an upstream.
-type Onward struct {
-	// Added are field lines that every request of the client's connection gets:
-	// X-Forwarded-For, X-Forwarded-Proto.
-	Added []byte
-	// Via is our pseudonym.
-	Via []byte
-	// Host is the authority of a request that names none, as HTTP/1.0 clients may:
-	// where the client connected to.
-	Host []byte
-	// Length is the body's length where it is known although the client's
-	// framing does not say; -1 to keep the client's framing.
-	Length int64
-	// Expect keeps "Expect: 100-continue".
-	Expect bool
-	// Speak10 writes HTTP/1.0 (after a 505); a chunked body is then impossible.
-	Speak10 bool
-}
-
 // AppendRequest writes the head of q for the next hop. Hop-by-hop fields are
 // gone, framing is stated once and anew, so that no two parsers can read the
 // request differently (RFC 9112 §6.3, RFC 9110 §7.6).
-func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
+func AppendRequest(dst []byte, q *message.Request, o *message.Onward) []byte {
 	h := &q.Head
 	minor := uint8(1)
 	if o.Speak10 {
@@ -45,11 +26,11 @@ func AppendRequest(dst []byte, q *Request, o *Onward) []byte {
 	dst = append(dst, "\r\n"...)
 	dst = h1.AppendFields(dst, h)
 	switch {
-	case o.Length >= 0 && q.Framing.Body != h1.NoBody:
+	case o.Length >= 0 && q.Framing.Body != message.NoBody:
 		dst = appendLength(dst, o.Length)
-	case q.Framing.Body == h1.Sized:
+	case q.Framing.Body == message.Sized:
 		dst = appendLength(dst, q.Framing.Length)
-	case q.Framing.Body == h1.Chunked:
+	case q.Framing.Body == message.Streamed:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	if o.Expect {
@@ -76,20 +57,8 @@ func appendLength(dst []byte, n int64) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// Back says how an answer's head is written to the client.
-type Back struct {
-	Minor   uint8 // the client's HTTP/1.Minor
-	Body    h1.BodyKind
-	Length  int64  // of a Sized body; also told for HEAD and 304 when NoBody and >= 0
-	Close   bool   // the connection ends after this answer
-	Via     []byte // our pseudonym
-	Date    []byte // value of a Date field to add; nil for none
-	Status  []byte // value of a Proxy-Status field to add; nil for none
-	Upgrade bool   // a 101: Connection and Upgrade are kept
-}
-
 // AppendAnswer writes the head of an upstream's answer for the client.
-func AppendAnswer(dst []byte, h *message.Head, o *Back) []byte {
+func AppendAnswer(dst []byte, h *message.Head, o *message.Back) []byte {
 	dst = h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
 	dst = h1.AppendFields(dst, h)
 	if h.Status < 200 || h.Status == 204 {
@@ -121,11 +90,11 @@ func appendVia(dst []byte, h *message.Head, via []byte) []byte {
 }
 
 // appendBack writes what concerns this hop only: framing, persistence, status.
-func appendBack(dst []byte, o *Back) []byte {
+func appendBack(dst []byte, o *message.Back) []byte {
 	switch {
-	case o.Body == h1.Sized, o.Body == h1.NoBody && o.Length >= 0:
+	case o.Body == message.Sized, o.Body == message.NoBody && o.Length >= 0:
 		dst = appendLength(dst, o.Length)
-	case o.Body == h1.Chunked:
+	case o.Body == message.Streamed:
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	}
 	switch {
@@ -145,7 +114,7 @@ func appendBack(dst []byte, o *Back) []byte {
 
 // AppendOwn writes the head of an answer that the gateway makes itself. fields
 // are whole lines.
-func AppendOwn(dst []byte, status int, fields []byte, o *Back) []byte {
+func AppendOwn(dst []byte, status int, fields []byte, o *message.Back) []byte {
 	dst = h1.AppendStatusLine(dst, status, []byte(message.StatusText(status)))
 	dst = append(dst, fields...)
 	dst = appendBack(dst, o)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -61,7 +62,7 @@ func FuzzLift(f *testing.F) {
 		s := play(raw)
 		s.end = end
 		c := clientOf(s)
-		var q Request
+		var q message.Request
 		fl, quiet := c.ReadHead(&q)
 		for done := false; fl == nil && !quiet && !done; {
 			_, done, fl = c.Piece(true)

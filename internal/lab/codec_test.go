@@ -35,7 +35,7 @@ func judge(kind h1.Kind, raw string, toHEAD bool, l *h1.Limits) verdict {
 	if !err.Ok() {
 		return verdict{true, err.Flaw, err.At}
 	}
-	var f h1.Framing
+	var f message.Framing
 	if kind == h1.Request {
 		f, err = h1.FrameRequest(&p, &h)
 	} else {

@@ -11,7 +11,6 @@ import (
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/upstream"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // await waits for the final answer's head and passes interim answers on.
@@ -114,7 +113,7 @@ func (c *call) fillHead() *fault.Fault {
 // tlsFault is what TLS says ended the answer. A missing close_notify is one only
 // where nothing else could tell a cut (RFC 9112 §9.8).
 func (c *call) tlsFault(err error) *fault.Fault {
-	if errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != h1.ToClose {
+	if errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != message.ToClose {
 		return nil
 	}
 	return upstream.TLSFault(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
+	"github.com/gatewhy/gatewhy/internal/message"
 )
 
 // relay passes the answer on. A small one is held back until it is whole or the
@@ -18,7 +18,7 @@ func (c *call) relay() *fault.Fault {
 	if !c.sent {
 		c.early()
 	}
-	if a.Framing.Body == h1.Sized || a.Framing.Body == h1.NoBody {
+	if a.Framing.Body == message.Sized || a.Framing.Body == message.NoBody {
 		return c.relaySized()
 	}
 	return c.relayStream()
@@ -207,13 +207,13 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 // finishes returns errFinished if the end of the stream is the end of the
 // message, nil if it is a cut.
 func (c *call) finishes(err error) *fault.Fault {
-	if err != io.EOF && !(errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != h1.ToClose) {
+	if err != io.EOF && !(errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != message.ToClose) {
 		return nil
 	}
 	if complete, _ := c.answer.Finish(); !complete {
 		return nil
 	}
-	if c.answer.Framing.Body == h1.ToClose {
+	if c.answer.Framing.Body == message.ToClose {
 		c.note(fault.BodyCloseDelimitedFIN, c.answer.Received)
 	}
 	c.answer.Framing.Close = true

@@ -7,7 +7,6 @@ import (
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // head judges the final answer's head: framing, repairs, and the statuses that
@@ -110,7 +109,7 @@ func (c *call) earlyData() bool {
 // It passes on as it is: the client decides, the operator is told.
 func (c *call) checkGzip() {
 	a := &c.answer
-	if a.Framing.Body != h1.Sized || a.In.Len() < a.HeadSize()+2 || a.Framing.Length < 2 {
+	if a.Framing.Body != message.Sized || a.In.Len() < a.HeadSize()+2 || a.Framing.Length < 2 {
 		return
 	}
 	if b := a.In.Bytes()[a.HeadSize():]; b[0] != 0x1f || b[1] != 0x8b {
@@ -151,7 +150,7 @@ func (c *call) checkExtra() (clean bool) {
 	switch {
 	case bytes.HasPrefix(extra, []byte("HTTP/1.")):
 		id = fault.ResponseSmuggled
-	case a.Framing.Body == h1.NoBody:
+	case a.Framing.Body == message.NoBody:
 		id = fault.BodyOnBodyless
 	}
 	c.note(id, a.Received-int64(len(extra)))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/loop"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
+	"github.com/gatewhy/gatewhy/internal/message"
 )
 
 // Spool is a temporary file for a request's body. Its methods may block and are
@@ -57,7 +57,7 @@ func (b *body) close() {
 // exchange ends.
 func (c *call) takeBody() *fault.Fault {
 	b, x := &c.body, c.x
-	if x.Request.Framing.Body == h1.NoBody {
+	if x.Request.Framing.Body == message.NoBody {
 		b.whole = true
 		// Many exchanges wait for their upstream at once; with a buffer each they
 		// would drive one another out of the cache.

@@ -112,7 +112,7 @@ type work struct {
 	hand hand
 
 	tried      [trail.MaxAttempts]*upstream.Endpoint
-	onward     http1.Onward
+	onward     message.Onward
 	idempotent bool
 	fresh      bool               // the next attempt must use a new connection
 	stay       *upstream.Endpoint // and this endpoint, if set

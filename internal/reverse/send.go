@@ -6,6 +6,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
@@ -15,15 +16,15 @@ func (c *call) send() *fault.Fault {
 	x, q := c.x, &c.x.Request
 	c.onward = x.Onward
 	c.onward.Length = -1
-	c.onward.Speak10 = c.end.Speaks10.Load() && (q.Framing.Body != h1.Chunked || c.body.whole)
+	c.onward.Speak10 = c.end.Speaks10.Load() && (q.Framing.Body != message.Streamed || c.body.whole)
 	if c.body.whole && (c.onward.Speak10 || c.end.NeedLength.Load()) {
 		c.onward.Length = int64(c.body.size())
 	}
-	c.onward.Expect = q.Framing.Expect && q.Framing.Body != h1.NoBody && !c.end.NoExpect.Load() && !c.onward.Speak10 && !c.asked
+	c.onward.Expect = q.Framing.Expect && q.Framing.Body != message.NoBody && !c.end.NoExpect.Load() && !c.onward.Speak10 && !c.asked
 	c.out = http1.AppendRequest(c.out[:0], q, &c.onward)
 
 	switch {
-	case q.Framing.Body == h1.NoBody:
+	case q.Framing.Body == message.NoBody:
 		c.hold(c.out, nil)
 		return nil
 	case c.onward.Expect && !c.body.whole:
@@ -86,7 +87,7 @@ func (c *call) invite() *fault.Fault {
 
 // chunked reports whether the request's body is framed as chunks.
 func (c *call) chunked() bool {
-	return c.x.Request.Framing.Body == h1.Chunked && c.onward.Length < 0
+	return c.x.Request.Framing.Body == message.Streamed && c.onward.Length < 0
 }
 
 func appendWhole(dst, body []byte, c *call) []byte {

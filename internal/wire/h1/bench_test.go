@@ -68,7 +68,7 @@ func BenchmarkChunks(b *testing.B) {
 		raw := bytes.Repeat(chunk, max(1, 16384/len(chunk)))
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			var d Decoder
-			d.Init(Framing{Body: Chunked}, nil, 0)
+			d.Init(message.Framing{Body: message.Streamed}, nil, 0)
 			b.SetBytes(int64(len(raw)))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -113,7 +113,7 @@ func TestNoAllocations(t *testing.T) {
 			}
 		},
 		"chunks": func() {
-			d.Init(Framing{Body: Chunked}, nil, AllowResponse)
+			d.Init(message.Framing{Body: message.Streamed}, nil, AllowResponse)
 			for in := chunked; !d.Done(); {
 				_, n, err := d.Next(in)
 				if in = in[n:]; !err.Ok() {

@@ -3,6 +3,8 @@ package h1
 import (
 	"strings"
 	"testing"
+
+	"github.com/gatewhy/gatewhy/internal/message"
 )
 
 // corpus holds what an upstream sent in each of the measured raw cases of broken
@@ -191,7 +193,7 @@ func TestCorpusCutShort(t *testing.T) {
 	for _, c := range corpus {
 		raw, toHEAD := []byte(c.raw), c.request == "HEAD"
 		whole := receive(Response, toHEAD, nil, AllowResponse, raw)
-		if len(raw) > 1000 || !whole.Done || whole.Framing.Body == ToClose {
+		if len(raw) > 1000 || !whole.Done || whole.Framing.Body == message.ToClose {
 			continue
 		}
 		for i := range len(raw) - len(whole.Rest) {

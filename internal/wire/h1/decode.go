@@ -12,7 +12,7 @@ type Decoder struct {
 	lim   *Limits
 	own   Limits // what lim points to if the caller's left something out
 	allow Allow
-	kind  BodyKind
+	kind  message.BodyKind
 	state chunk
 
 	off      int64 // bytes consumed
@@ -56,21 +56,21 @@ const (
 )
 
 // Init prepares d for the body that f speaks of. A nil l means the defaults.
-func (d *Decoder) Init(f Framing, l *Limits, a Allow) {
+func (d *Decoder) Init(f message.Framing, l *Limits, a Allow) {
 	d.lim = l.fill(&DefaultResponse, &d.own)
 	d.allow, d.kind, d.left = a, f.Body, 0
 	d.off, d.received, d.line, d.mark, d.ext = 0, 0, 0, 0, 0
 	d.err, d.nrepair, d.noted = Error{}, 0, false
 	d.trailer.Reset()
 	switch f.Body {
-	case Sized:
+	case message.Sized:
 		d.left, d.state = f.Length, payload
 		if f.Length <= 0 {
 			d.state = done
 		}
-	case Chunked:
+	case message.Streamed:
 		d.state = sizeFirst
-	case ToClose:
+	case message.ToClose:
 		d.left, d.state = 1<<63-1, payload
 	default:
 		d.state = done
@@ -109,7 +109,7 @@ func (d *Decoder) Next(in []byte) (data []byte, n int, err Error) {
 		if int64(k) >= d.left {
 			k = int(d.left)
 			d.state = dataCR
-			if d.kind == Sized {
+			if d.kind == message.Sized {
 				d.state = done
 			}
 		}
@@ -119,7 +119,7 @@ func (d *Decoder) Next(in []byte) (data []byte, n int, err Error) {
 		d.off += int64(k)
 		d.received += int64(k)
 	}
-	if d.kind == ToClose {
+	if d.kind == message.ToClose {
 		d.left = 1<<63 - 1
 	}
 	return data, n, Error{}
@@ -140,7 +140,7 @@ func (d *Decoder) Finish() (complete bool, err Error) {
 		return false, d.err
 	case d.state == done:
 		return true, Error{}
-	case d.kind == ToClose:
+	case d.kind == message.ToClose:
 		d.state = done
 		return true, Error{}
 	case d.state != trailers:
@@ -164,7 +164,7 @@ func (d *Decoder) Received() int64 { return d.received }
 // Left is how much of a Sized body, or of the chunk that is being read, is yet
 // to come; 0 between chunks and for a body that ends with the connection.
 func (d *Decoder) Left() int64 {
-	if d.state != payload || d.kind == ToClose {
+	if d.state != payload || d.kind == message.ToClose {
 		return 0
 	}
 	return d.left

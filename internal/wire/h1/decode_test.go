@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -148,7 +149,7 @@ func TestPayloadIsNotCopied(t *testing.T) {
 	raw := []byte("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nrest")
 	before := bytes.Clone(raw)
 	var d Decoder
-	d.Init(Framing{Body: Chunked}, nil, 0)
+	d.Init(message.Framing{Body: message.Streamed}, nil, 0)
 	in := raw
 	var at []int
 	for !d.Done() {
@@ -179,7 +180,7 @@ func TestPayloadIsNotCopied(t *testing.T) {
 
 func TestOtherBodies(t *testing.T) {
 	var d Decoder
-	d.Init(Framing{Body: Sized, Length: 3}, nil, 0)
+	d.Init(message.Framing{Body: message.Sized, Length: 3}, nil, 0)
 	data, n, err := d.Next([]byte("ab"))
 	if string(data) != "ab" || n != 2 || !err.Ok() || d.Done() || d.Left() != 1 {
 		t.Errorf("%q %d %v", data, n, err)
@@ -195,16 +196,16 @@ func TestOtherBodies(t *testing.T) {
 		t.Error("took what is not its own")
 	}
 
-	d.Init(Framing{Body: Sized}, nil, 0)
+	d.Init(message.Framing{Body: message.Sized}, nil, 0)
 	if complete, _ := d.Finish(); !d.Done() || !complete {
 		t.Error("an empty body is not done")
 	}
-	d.Init(Framing{}, nil, 0)
+	d.Init(message.Framing{}, nil, 0)
 	if !d.Done() {
 		t.Error("no body is not done")
 	}
 
-	d.Init(Framing{Body: ToClose}, nil, 0)
+	d.Init(message.Framing{Body: message.ToClose}, nil, 0)
 	for range 3 {
 		if data, n, _ = d.Next([]byte("abc")); string(data) != "abc" || n != 3 || d.Done() || d.Left() != 0 {
 			t.Errorf("%q %d", data, n)
@@ -218,7 +219,7 @@ func TestOtherBodies(t *testing.T) {
 // An error comes behind the payload before it, and stays.
 func TestDecoderErrorStays(t *testing.T) {
 	var d Decoder
-	d.Init(Framing{Body: Chunked}, nil, AllowResponse)
+	d.Init(message.Framing{Body: message.Streamed}, nil, AllowResponse)
 	data, n, err := d.Next([]byte("2\r\nabX"))
 	if string(data) != "ab" || n != 5 || !err.Ok() {
 		t.Fatalf("%q %d %v", data, n, err)

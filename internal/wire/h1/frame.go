@@ -10,7 +10,7 @@ import (
 type frame struct {
 	p *Parser
 	h *message.Head
-	Framing
+	message.Framing
 	host, length, coding, trailer, upgrade int
 
 	nested   bool  // Upgrade asks for what would hide requests from us
@@ -32,7 +32,7 @@ type frame struct {
 // the same.
 //
 // Whatever two parsers could frame differently is an error.
-func FrameRequest(p *Parser, h *message.Head) (Framing, Error) {
+func FrameRequest(p *Parser, h *message.Head) (message.Framing, Error) {
 	s := frame{p: p, h: h}
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -57,9 +57,9 @@ func FrameRequest(p *Parser, h *message.Head) (Framing, Error) {
 	}
 	switch {
 	case s.chunked:
-		s.Body = Chunked
+		s.Body = message.Streamed
 	case s.length > 0:
-		s.Body, s.Length = Sized, s.declared
+		s.Body, s.Length = message.Sized, s.declared
 	}
 	s.keepTrailer()
 	s.Upgrade = s.Upgrade && !s.nested
@@ -190,7 +190,7 @@ func (s *frame) authority() Error {
 // It marks with message.Drop what must not be forwarded as it stands: hop-by-hop
 // fields, Content-Length and Transfer-Encoding, which the caller writes anew,
 // and what came twice and may come once.
-func FrameResponse(p *Parser, h *message.Head, head bool) (Framing, Error) {
+func FrameResponse(p *Parser, h *message.Head, head bool) (message.Framing, Error) {
 	s := frame{p: p, h: h}
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -217,11 +217,11 @@ func FrameResponse(p *Parser, h *message.Head, head bool) (Framing, Error) {
 			s.Length = s.declared
 		}
 	case s.chunked:
-		s.Body = Chunked
+		s.Body = message.Streamed
 	case s.length > 0:
-		s.Body, s.Length = Sized, s.declared
+		s.Body, s.Length = message.Sized, s.declared
 	default:
-		s.Body, s.Close = ToClose, true
+		s.Body, s.Close = message.ToClose, true
 	}
 	s.keepTrailer()
 	return s.Framing, err
@@ -322,7 +322,7 @@ func (s *frame) bodiless() Error {
 
 // keepTrailer keeps the Trailer field where trailers can follow.
 func (s *frame) keepTrailer() {
-	if s.trailer == 0 || s.Body == Chunked {
+	if s.trailer == 0 || s.Body == message.Streamed {
 		return
 	}
 	for i := range s.h.Fields[:s.trailer] {

@@ -73,7 +73,7 @@ func FuzzArrival(f *testing.F) {
 }
 
 // rewrite writes a parsed message again, as a gateway would.
-func rewrite(k Kind, h *message.Head, f Framing) []byte {
+func rewrite(k Kind, h *message.Head, f message.Framing) []byte {
 	var b []byte
 	if k == Request {
 		b = AppendRequestLine(b, h.Bytes(h.Method), targetOf(h), 1)
@@ -85,9 +85,9 @@ func rewrite(k Kind, h *message.Head, f Framing) []byte {
 	}
 	b = AppendFields(b, h)
 	switch f.Body {
-	case Sized:
+	case message.Sized:
 		b = AppendField(b, "Content-Length", strconv.FormatInt(f.Length, 10))
-	case Chunked:
+	case message.Streamed:
 		b = AppendField(b, "Transfer-Encoding", "chunked")
 	}
 	return append(b, "\r\n"...)
@@ -136,7 +136,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if request && h.Minor == 0 && h.Authority.Len == 0 {
 			return // without Host it cannot become HTTP/1.1
 		}
-		if request && framing.Body == ToClose {
+		if request && framing.Body == message.ToClose {
 			t.Fatal("a request never lasts until the connection ends")
 		}
 		written := rewrite(k, &h, framing)
@@ -152,7 +152,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if !err.Ok() || len(p2.Repairs()) > 0 {
 			t.Fatalf("wrote %q\nread %v, repaired %v", written, err, p2.Repairs())
 		}
-		if framing2.Body != framing.Body || framing.Body == Sized && framing2.Length != framing.Length {
+		if framing2.Body != framing.Body || framing.Body == message.Sized && framing2.Length != framing.Length {
 			t.Errorf("wrote %q\nframing %+v became %+v", written, framing, framing2)
 		}
 		if diff := cmp.Diff(kept(&h), kept(&h2)); diff != "" {

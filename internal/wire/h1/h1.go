@@ -130,35 +130,3 @@ func (l *Limits) fill(d, own *Limits) *Limits {
 	}
 	return own
 }
-
-// Framing is what a head says about its message and connection.
-type Framing struct {
-	Body   BodyKind
-	Length int64 // of a Sized body; for a HEAD or 304 answer what it declares, -1 if nothing; else 0
-	// Close: the connection ends after this message (RFC 9112 §9.3).
-	Close bool
-	// Upgrade: the head has both Upgrade and "Connection: upgrade".
-	Upgrade bool
-	// Trailers: the request says "TE: trailers" (RFC 9110 §10.1.4).
-	Trailers bool
-	// Expect: the request says "Expect: 100-continue" (RFC 9110 §10.1.1).
-	Expect bool
-	// Events: the answer's Content-Type is text/event-stream.
-	Events bool
-	// Dated: the answer has a Date field. One without gets the time at which it
-	// came from whoever forwards it (RFC 9110 §6.6.1).
-	Dated bool
-	// KeepAlive is the value of "Keep-Alive: timeout=" in seconds, 0 if not said.
-	KeepAlive int
-}
-
-// BodyKind is how the end of a body is found (RFC 9112 §6.3).
-type BodyKind uint8
-
-// The kinds of body.
-const (
-	NoBody BodyKind = iota
-	Sized
-	Chunked
-	ToClose // until the connection ends (answers only)
-)

@@ -18,7 +18,7 @@ type outcome struct {
 	Begun    bool
 	Head0    Error // of Parse, End
 	Frame0   Error // of FrameRequest or FrameResponse
-	Framing  Framing
+	Framing  message.Framing
 	Repairs  []Error // of the head
 	Body     string
 	Body0    Error // of the Decoder
@@ -93,7 +93,7 @@ func receive(kind Kind, toHEAD bool, l *Limits, a Allow, pieces ...[]byte) (o ou
 	return o
 }
 
-func frameOf(p *Parser, h *message.Head, kind Kind, toHEAD bool) (Framing, Error) {
+func frameOf(p *Parser, h *message.Head, kind Kind, toHEAD bool) (message.Framing, Error) {
 	if kind == Request {
 		return FrameRequest(p, h)
 	}

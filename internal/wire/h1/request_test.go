@@ -256,7 +256,7 @@ func TestForwardedRequestFields(t *testing.T) {
 	if !err.Ok() {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Framing{Body: Sized, Upgrade: true, Trailers: true, Expect: true}, f); diff != "" {
+	if diff := cmp.Diff(message.Framing{Body: message.Sized, Upgrade: true, Trailers: true, Expect: true}, f); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(kept, string(AppendFields(nil, &h))); diff != "" {
@@ -284,7 +284,7 @@ func TestConnectionNamesTooMany(t *testing.T) {
 // A request in HTTP/1.0 can neither upgrade nor expect.
 func TestRequest10HasNoUpgrade(t *testing.T) {
 	raw := "GET / HTTP/1.0\r\nConnection: upgrade, keep-alive\r\nUpgrade: websocket\r\nExpect: 100-continue\r\n\r\n"
-	if o := receive(Request, false, nil, 0, []byte(raw)); o.Framing != (Framing{}) || !o.Frame0.Ok() {
+	if o := receive(Request, false, nil, 0, []byte(raw)); o.Framing != (message.Framing{}) || !o.Frame0.Ok() {
 		t.Errorf("%+v %v", o.Framing, o.Frame0)
 	}
 }
