@@ -15,25 +15,22 @@ import (
 
 // await waits for the final answer's head and passes interim answers on.
 func (c *call) await() *fault.Fault {
-	a := &c.answer
 	for {
-		if a.In.Len() > 0 {
-			ok, f := a.ParseHead()
-			switch {
-			case f != nil && c.moreTells(f):
-				continue
-			case f != nil:
+		ok, f := c.line.ParseHead()
+		switch {
+		case f != nil && c.moreTells(f):
+			continue
+		case f != nil:
+			return f
+		case !ok:
+		case c.answer.Status < 200 && c.answer.Status != 101:
+			if f := c.interim(); f != nil {
 				return f
-			case !ok:
-			case a.Head.Status < 200 && a.Head.Status != 101:
-				if f := c.interim(); f != nil {
-					return f
-				}
-				continue
-			default:
-				c.a.HeadRead = c.x.Stamp()
-				return nil
 			}
+			continue
+		default:
+			c.a.HeadRead = c.x.Stamp()
+			return nil
 		}
 		if f := c.fillHead(); f != nil {
 			return f
@@ -41,14 +38,10 @@ func (c *call) await() *fault.Fault {
 	}
 }
 
-// greeting is how many bytes name any protocol that is told by its first ones.
-const greeting = 16
-
 // moreTells reads a little more of what is certainly no answer, so that it can
 // be named however its bytes arrive.
 func (c *call) moreTells(f *fault.Fault) bool {
-	a := &c.answer
-	return f.ID == fault.HTTP09 && a.In.Len() < greeting && a.Fill(c.p.loop.Now().Add(int64(DefaultGrace))) == nil
+	return c.line.MoreTells(f) && c.line.Fill(c.p.loop.Now().Add(int64(DefaultGrace))) == nil
 }
 
 // fillHead waits for more of a head.
@@ -82,7 +75,7 @@ func (c *call) fillHead() *fault.Fault {
 			limit = c.sentAt.Add(int64(o.FirstByte))
 		}
 		limit = min(limit, x.Deadline)
-		err := c.answer.Fill(min(limit, now.Add(int64(glance))))
+		err := c.line.Fill(min(limit, now.Add(int64(glance))))
 		switch {
 		case err == nil:
 			if c.a.FirstByte == 0 {
@@ -106,14 +99,14 @@ func (c *call) fillHead() *fault.Fault {
 		if f := c.tlsFault(err); f != nil {
 			return f
 		}
-		return c.answer.HeadEnded(err, c.circumstances(err, limit))
+		return c.line.HeadEnded(err, c.circumstances(err, limit))
 	}
 }
 
 // tlsFault is what TLS says ended the answer. A missing close_notify is one only
 // where nothing else could tell a cut (RFC 9112 §9.8).
 func (c *call) tlsFault(err error) *fault.Fault {
-	if errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != message.ToClose {
+	if errors.Is(err, loop.ErrTruncated) && c.framing.Body != message.ToClose {
 		return nil
 	}
 	return upstream.TLSFault(err)
@@ -144,7 +137,7 @@ func (c *call) circumstances(err error, limit loop.Time) *http1.Circumstances {
 	// Only behind a FIN is it a proof: an application may read a request and reset
 	// before its kernel has acknowledged a byte.
 	fin := errors.Is(err, io.EOF) || errors.Is(err, loop.ErrTruncated)
-	s.Undelivered = fin && c.answer.Received == 0 && upstream.Undelivered(c.conn)
+	s.Undelivered = fin && c.line.Came() == 0 && upstream.Undelivered(c.conn)
 	return s
 }
 
@@ -156,9 +149,9 @@ func (c *call) broke(err error) bool {
 
 // interim deals with one interim answer.
 func (c *call) interim() *fault.Fault {
-	a, x := &c.answer, c.x
-	h := &a.Head
-	if h.Minor == 0 {
+	a, x := c.line, c.x
+	h := c.answer
+	if h.Major == 1 && h.Minor == 0 {
 		return a.FaultAt(fault.InterimOnH10, 0)
 	}
 	for _, name := range [...]message.Name{message.ContentLength, message.TransferEncoding} {
@@ -166,7 +159,7 @@ func (c *call) interim() *fault.Fault {
 			return a.FaultAt(fault.InterimBad, int64(h.Fields[i].Value.Off))
 		}
 	}
-	if a.Interims >= maxInterims {
+	if a.Interim() >= maxInterims {
 		return a.Fault(fault.InterimFlood).With("limit", strconv.Itoa(maxInterims))
 	}
 	if f := a.Frame(false); f != nil {

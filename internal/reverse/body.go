@@ -1,12 +1,9 @@
 package reverse
 
 import (
-	"errors"
-	"io"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
-	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
 )
@@ -14,11 +11,10 @@ import (
 // relay passes the answer on. A small one is held back until it is whole or the
 // grace is over: until then a cut can be rescued, and nobody sees half an answer.
 func (c *call) relay() *fault.Fault {
-	a := &c.answer
 	if !c.sent {
 		c.early()
 	}
-	if a.Framing.Body == message.Sized || a.Framing.Body == message.NoBody {
+	if b := c.framing.Body; b == message.Sized || b == message.NoBody {
 		return c.relaySized()
 	}
 	return c.relayStream()
@@ -27,7 +23,7 @@ func (c *call) relay() *fault.Fault {
 // early deals with a final answer to a request that was not sent whole.
 func (c *call) early() {
 	c.note(fault.EarlyResponse, -1)
-	if c.answer.Head.Status >= 300 || c.expecting {
+	if c.answer.Status >= 300 || c.expecting {
 		// The server does not want the rest; sending it would only provoke a reset.
 		c.stopHand()
 		if !c.x.Client.BodyDone() {
@@ -37,7 +33,7 @@ func (c *call) early() {
 }
 
 func (c *call) relaySized() *fault.Fault {
-	a, x := &c.answer, c.x
+	a, x := c.line, c.x
 	body, whole := a.WholeBody()
 	if !whole && c.holds() && a.Room() {
 		grace := c.p.loop.Now().Add(int64(c.p.o.Grace))
@@ -51,13 +47,13 @@ func (c *call) relaySized() *fault.Fault {
 		}
 	}
 	if !whole {
-		x.Begin(&a.Head, &a.Framing)
+		x.Begin(c.answer, c.framing)
 		return c.stream()
 	}
 	a.TakeBody(len(body))
 	c.checkPlainToTLS(body)
 	if c.tryElsewhere() {
-		x.Begin(&a.Head, &a.Framing)
+		x.Begin(c.answer, c.framing)
 		if f := x.Add(body); f != nil {
 			return f
 		}
@@ -66,19 +62,19 @@ func (c *call) relaySized() *fault.Fault {
 	if !c.sent && !x.Client.BodyDone() {
 		x.CloseAfter()
 	}
-	x.Begin(&a.Head, &a.Framing)
+	x.Begin(c.answer, c.framing)
 	c.keep()
 	return x.FinishWith(body)
 }
 
 // holds reports whether this answer may be held back at all: what is sent piece
 // by piece to be seen piece by piece must not be.
-func (c *call) holds() bool { return c.p.o.Grace > 0 && !c.answer.Framing.Events }
+func (c *call) holds() bool { return c.p.o.Grace > 0 && !c.framing.Events }
 
 // relayStream passes on an answer whose length nobody declared.
 func (c *call) relayStream() *fault.Fault {
-	a, x := &c.answer, c.x
-	x.Begin(&a.Head, &a.Framing)
+	a, x := c.line, c.x
+	x.Begin(c.answer, c.framing)
 	if !c.holds() {
 		return c.stream()
 	}
@@ -110,7 +106,7 @@ func (c *call) relayStream() *fault.Fault {
 // pieces hands what has come to the client's side.
 func (c *call) pieces() (done bool, f *fault.Fault) {
 	for {
-		piece, done, f := c.answer.Piece()
+		piece, done, f := c.line.Piece()
 		if f != nil {
 			return false, f
 		}
@@ -127,8 +123,9 @@ func (c *call) pieces() (done bool, f *fault.Fault) {
 
 // stream sends on as it comes: the answer has begun, a fault is now a visible cut.
 func (c *call) stream() *fault.Fault {
-	a, x := &c.answer, c.x
-	c.first = append(c.first[:0], a.In.Bytes()[:min(a.In.Len(), evidenceFirst)]...)
+	a, x := c.line, c.x
+	raw := a.Raw()
+	c.first = append(c.first[:0], raw[:min(len(raw), evidenceFirst)]...)
 	x.Release()
 	if _, f := c.pieces(); f != nil { // with the head still in place, so that offsets hold
 		if x.Begun() {
@@ -143,7 +140,7 @@ func (c *call) stream() *fault.Fault {
 		if f := x.Flush(); f != nil {
 			return f
 		}
-		a.In.ReleaseEmpty()
+		a.Idle()
 		_, f := c.fillBody(loop.Never)
 		if f == errFinished {
 			break
@@ -164,7 +161,7 @@ var errFinished = &fault.Fault{}
 
 // fillBody waits for more of a body; over means that the moment `hold` came first.
 func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
-	a, x := &c.answer, c.x
+	a, x := c.line, c.x
 	limit := min(c.p.loop.Now().Add(int64(c.p.o.Read)), x.Deadline)
 	for {
 		if f := c.handFault(); f != nil {
@@ -207,26 +204,20 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 // finishes returns errFinished if the end of the stream is the end of the
 // message, nil if it is a cut.
 func (c *call) finishes(err error) *fault.Fault {
-	if err != io.EOF && !(errors.Is(err, loop.ErrTruncated) && c.answer.Framing.Body != message.ToClose) {
+	if c.line.Unfinished(err) {
 		return nil
 	}
-	if complete, _ := c.answer.Finish(); !complete {
-		return nil
+	if c.framing.Body == message.ToClose {
+		c.note(fault.BodyCloseDelimitedFIN, c.line.Came())
 	}
-	if c.answer.Framing.Body == message.ToClose {
-		c.note(fault.BodyCloseDelimitedFIN, c.answer.Received)
-	}
-	c.answer.Framing.Close = true
+	c.framing.Close = true
 	return errFinished
 }
 
 // finish completes a streamed answer.
 func (c *call) finish() *fault.Fault {
-	a := &c.answer
-	for _, e := range a.TrailerRepaired() {
-		c.note(http1.Receipt(e), e.At)
-	}
-	trailer := a.Trailer()
+	c.receipts()
+	trailer := c.line.Trailer()
 	if !c.x.Request.Framing.Trailers {
 		trailer = nil // the client did not say that it reads them (RFC 9110 §6.5.1)
 	}
@@ -241,20 +232,19 @@ func (c *call) finish() *fault.Fault {
 // keep gives the connection back to its pool, before the answer is sent: a slow
 // client must not keep it from others.
 func (c *call) keep() {
-	a := &c.answer
 	clean := c.checkExtra()
-	if !clean || a.Framing.Close || !c.sent || c.sendErr != nil || c.handRuns() {
+	if !clean || c.framing.Close || !c.sent || c.sendErr != nil || c.handRuns() {
 		return // dropped at the attempt's end
 	}
 	conn := c.conn
 	c.conn = nil
-	c.p.pool.Keep(conn, time.Duration(a.Framing.KeepAlive)*time.Second)
+	c.p.pool.Keep(conn, time.Duration(c.framing.KeepAlive)*time.Second)
 }
 
 // tryElsewhere reports whether this whole answer, an upstream's own 502 or 503,
 // is worth one try elsewhere before the client gets it.
 func (c *call) tryElsewhere() bool {
-	s := c.answer.Head.Status
+	s := c.answer.Status
 	if s != 502 && s != 503 || c.elsewhere || !c.idempotent || !c.untried() || c.x.Begun() || !c.replayable() ||
 		c.x.Trail.N+1 > c.attempts() || c.p.loop.Now() >= c.x.Deadline || !c.p.pool.Withdraw() {
 		return false
@@ -265,9 +255,9 @@ func (c *call) tryElsewhere() bool {
 
 // stash keeps the whole answer in case that nobody has a better one.
 func (c *call) stash() *fault.Fault {
-	f := c.answer.Fault(fault.UpstreamGatewayError)
+	f := c.line.Fault(fault.UpstreamGatewayError)
 	if c.x.Trail.UpstreamStatus == 0 {
-		c.x.Trail.UpstreamStatus = c.answer.Head.Status
+		c.x.Trail.UpstreamStatus = c.answer.Status
 	}
 	c.keep()
 	c.x.Stash()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"github.com/gatewhy/gatewhy/fault"
-	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
@@ -12,37 +11,46 @@ import (
 // head judges the final answer's head: framing, repairs, and the statuses that
 // promise that another try with one thing changed will do better.
 func (c *call) head() *fault.Fault {
-	a, x := &c.answer, c.x
-	f := a.Frame(string(x.Method()) == "HEAD")
-	for _, e := range a.Repairs() {
-		c.note(http1.Receipt(e), e.At)
-	}
+	x := c.x
+	f := c.line.Frame(string(x.Method()) == "HEAD")
+	c.receipts()
 	if f != nil {
 		return f
 	}
-	status := a.Head.Status
+	status := c.answer.Status
 	if x.Request.Framing.Upgrade && message.EqualFold(x.Value(message.Upgrade), "websocket") {
 		c.note(fault.WSUpgradeRefused, -1)
 	}
 	if id := c.secondChance(status); id != "" {
-		return a.Fault(id)
+		return c.line.Fault(id)
 	}
 	switch {
 	case status < 500:
-		if status == 429 && a.Head.Find(message.RetryAfter) >= 0 {
+		if status == 429 && c.answer.Find(message.RetryAfter) >= 0 {
 			c.note(fault.UpstreamOverloaded, -1)
 		}
-	case status == 503 && a.Head.Find(message.RetryAfter) >= 0:
+	case status == 503 && c.answer.Find(message.RetryAfter) >= 0:
 		c.note(fault.UpstreamOverloaded, -1)
 	case status == 502 || status == 503 || status == 504:
 		c.note(fault.UpstreamGatewayError, -1)
 	default:
 		c.note(fault.Upstream5xx, -1)
 	}
-	if bytes.EqualFold(a.Head.Value(message.ContentEncoding), []byte("gzip")) {
+	if bytes.EqualFold(c.answer.Value(message.ContentEncoding), []byte("gzip")) {
 		c.checkGzip()
 	}
 	return nil
+}
+
+// receipts notes what was repaired since it was last asked.
+func (c *call) receipts() {
+	for ; ; c.told++ {
+		id, at, ok := c.line.Receipt(c.told)
+		if !ok {
+			return
+		}
+		c.note(id, at)
+	}
 }
 
 // secondChance names the fault whose cure is to send the request once more with
@@ -108,11 +116,11 @@ func (c *call) earlyData() bool {
 // checkGzip compares the first bytes of a body with what Content-Encoding says.
 // It passes on as it is: the client decides, the operator is told.
 func (c *call) checkGzip() {
-	a := &c.answer
-	if a.Framing.Body != message.Sized || a.In.Len() < a.HeadSize()+2 || a.Framing.Length < 2 {
+	b := c.line.Peek()
+	if c.framing.Body != message.Sized || len(b) < 2 || c.framing.Length < 2 {
 		return
 	}
-	if b := a.In.Bytes()[a.HeadSize():]; b[0] != 0x1f || b[1] != 0x8b {
+	if b[0] != 0x1f || b[1] != 0x8b {
 		c.note(fault.ContentCodingMismatch, 0)
 	}
 }
@@ -127,7 +135,7 @@ var plainToTLS = [][]byte{
 
 // checkPlainToTLS recognises such a page.
 func (c *call) checkPlainToTLS(body []byte) {
-	if c.answer.Head.Status != 400 || c.a.Secure {
+	if c.answer.Status != 400 || c.a.Secure {
 		return
 	}
 	for _, s := range plainToTLS {
@@ -141,8 +149,7 @@ func (c *call) checkPlainToTLS(body []byte) {
 // checkExtra looks at what came behind a whole message. It belongs to no
 // request, is never passed on, and the connection is of no more use.
 func (c *call) checkExtra() (clean bool) {
-	a := &c.answer
-	extra := a.Extra()
+	extra := c.line.Extra()
 	if len(extra) == 0 {
 		return true
 	}
@@ -150,9 +157,9 @@ func (c *call) checkExtra() (clean bool) {
 	switch {
 	case bytes.HasPrefix(extra, []byte("HTTP/1.")):
 		id = fault.ResponseSmuggled
-	case a.Framing.Body == message.NoBody:
+	case c.framing.Body == message.NoBody:
 		id = fault.BodyOnBodyless
 	}
-	c.note(id, a.Received-int64(len(extra)))
+	c.note(id, c.line.Came()-int64(len(extra)))
 	return false
 }

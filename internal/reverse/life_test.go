@@ -265,10 +265,11 @@ func TestProofOfNonDelivery(t *testing.T) {
 			c := &call{p: st.proxy}
 			c.x, c.a = &exchange.Exchange{Opts: &exchange.Options{}}, &trail.Attempt{Reused: true}
 			c.conn = &upstream.Conn{Stream: told{}}
+			c.line = &c.h1
 			if s := c.circumstances(err, 1); s.Undelivered != want {
 				t.Errorf("%v: undelivered %v, want %v", err, s.Undelivered, want)
 			}
-			c.answer.Received = 1
+			c.h1.Received = 1
 			if s := c.circumstances(err, 1); s.Undelivered {
 				t.Errorf("%v: undelivered, and it was answered", err)
 			}

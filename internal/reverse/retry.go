@@ -101,7 +101,7 @@ func (c *call) rule(f *fault.Fault) (rule fault.Retry, free bool) {
 }
 
 // nothingSent reports whether no byte of the request was handed to the kernel.
-func (c *call) nothingSent(*fault.Fault) bool { return c.sentBytes == 0 }
+func (c *call) nothingSent(*fault.Fault) bool { return c.a.BytesSent == 0 }
 
 // repeats reports whether f would only come again on the same endpoint, or take
 // as long again.

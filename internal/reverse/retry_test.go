@@ -274,7 +274,7 @@ func TestRuleOfWhatWasNotDelivered(t *testing.T) {
 		{fault.HeadEOFEmpty, "", 100, fault.RI, false},
 		{fault.CLConflict, "", 100, fault.R0, false},
 	} {
-		c := &call{work: work{a: &trail.Attempt{}, sentBytes: tt.sent}}
+		c := &call{work: work{a: &trail.Attempt{BytesSent: tt.sent}}}
 		f := fault.New(tt.id)
 		if tt.delivered != "" {
 			f.With("delivered", tt.delivered)

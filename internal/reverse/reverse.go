@@ -95,11 +95,10 @@ func (p *Proxy) Close() { p.pool.Close() }
 
 // call is the work for one exchange: its attempts, one after the other.
 type call struct {
-	p      *Proxy
-	answer http1.Answer
-	out    []byte // request head, or chunk framing on its way
-	first  []byte // first bytes of an answer whose head is no longer in the buffer
-	body   body
+	p     *Proxy
+	h1    http1.Line
+	first []byte // first bytes of an answer whose head is no longer in the buffer
+	body  body
 	work
 }
 
@@ -111,6 +110,13 @@ type work struct {
 	a    *trail.Attempt
 	hand hand
 
+	// line is the current attempt's, nil before it has a connection; answer and
+	// framing are those of its head that was read last.
+	line    line
+	answer  *message.Head
+	framing *message.Framing
+	told    int // its receipts that were noted
+
 	tried      [trail.MaxAttempts]*upstream.Endpoint
 	onward     message.Onward
 	idempotent bool
@@ -119,12 +125,11 @@ type work struct {
 	anew       bool               // another attempt is decided
 	elsewhere  bool               // an upstream's own 502 or 503 was already tried elsewhere
 	redone     redo
-	spent      int       // attempts that may have reached an upstream
-	held       [2][]byte // a request that the wait for its answer sends
-	asks       bool      // and has not yet
+	spent      int  // attempts that may have reached an upstream
+	asks       bool // the wait for the answer is to send the whole request
 	sentAt     loop.Time
-	sent       bool // request fully handed to the kernel
-	sentBytes  int64
+	sent       bool  // request fully handed to the kernel
+	tunnelled  int64 // bytes sent behind it
 	sendErr    error
 	expecting  bool // Expect was sent and no 100 has come
 	asked      bool // the client was told to continue
@@ -166,9 +171,10 @@ func (c *call) release() {
 	if c.conn != nil {
 		c.p.pool.Drop(c.conn, true)
 	}
-	c.answer.In.Release()
+	if c.line != nil {
+		c.line.Release()
+	}
 	c.body.close()
-	c.answer.Head.Raw = nil
 	c.body = body{kept: c.body.kept[:0]}
 	c.work = work{}
 	if len(c.p.free) < callsKept && cap(c.body.kept) <= DefaultReplayMemory {
@@ -221,14 +227,14 @@ func (c *call) attempt() *fault.Fault {
 	if f := c.connect(); f != nil {
 		return f
 	}
-	c.answer.Start(c.conn.Stream, &c.p.o.Limits, c.p.o.Allow)
+	c.begins()
 	if f := c.send(); f != nil {
 		return f
 	}
 	if f := c.await(); f != nil {
 		return f
 	}
-	if c.answer.Head.Status == 101 {
+	if c.answer.Status == 101 {
 		return c.tunnel()
 	}
 	if f := c.head(); f != nil {
@@ -243,11 +249,9 @@ func (c *call) begin() {
 	c.a = &t.Attempts[t.N]
 	*c.a = trail.Attempt{Upstream: c.p.up.Name(), Began: c.x.Stamp()}
 	t.N++
-	c.sent, c.sentBytes, c.sendErr, c.expecting, c.sentAt, c.asks = false, 0, nil, false, 0, false
+	c.sent, c.tunnelled, c.sendErr, c.expecting, c.sentAt, c.asks = false, 0, nil, false, 0, false
 	// An attempt that finds no connection begins no answer: it must not tell of the last one.
-	c.answer.In.Release()
-	c.answer.Received = 0
-	c.answer.Head.Reset()
+	c.drop()
 	c.first = c.first[:0]
 }
 
@@ -256,12 +260,16 @@ func (c *call) ended(f *fault.Fault) {
 	a := c.a
 	c.stopHand()
 	a.Ended = c.x.Stamp()
-	a.BytesSent, a.BytesReceived, a.Fault = c.sentBytes, c.answer.Received, f
-	// The status is told although what came behind it may be broken.
-	a.Status = c.answer.Head.Status
+	a.Fault = f
+	if c.line != nil {
+		a.BytesSent, a.BytesReceived = c.line.Sent()+c.tunnelled, c.line.Came()
+		// The status is told although what came behind it may be broken.
+		a.Status = c.answer.Status
+	}
 	if a.Status != 0 {
 		c.x.Trail.UpstreamStatus = a.Status
 	}
+	health := c.health(f)
 	if f != nil {
 		c.evidence()
 		f.With("endpoint", a.Endpoint).With("address", a.Address)
@@ -272,14 +280,29 @@ func (c *call) ended(f *fault.Fault) {
 			}
 		}
 	}
+	c.drop()
 	if c.conn != nil {
 		c.p.pool.Drop(c.conn, f != nil)
 		c.conn = nil
 	}
 	if c.end != nil && (f == nil || f.At != fault.Reply) {
-		c.p.pool.Report(c.end, c.health(f))
+		c.p.pool.Report(c.end, health)
 	}
-	c.answer.In.Release()
+}
+
+// begins makes the line of an attempt that has got its connection.
+func (c *call) begins() {
+	c.h1.Begin(c.conn.Stream, &c.p.o.Limits, c.p.o.Allow)
+	c.line, c.told = &c.h1, 0
+	c.answer, c.framing = c.line.Message()
+}
+
+// drop ends the line of an attempt that is over. What it read is gone then.
+func (c *call) drop() {
+	if c.line != nil {
+		c.line.Release()
+		c.line = nil
+	}
 }
 
 // round says a span of nanoseconds for people.
@@ -289,7 +312,7 @@ func round(ns int64) string { return time.Duration(ns).Round(time.Millisecond).S
 // passed on as it came, speaks of an endpoint that cannot do its work.
 func (c *call) health(f *fault.Fault) *fault.Fault {
 	if s := c.a.Status; f == nil && (s == 502 || s == 503 || s == 504) {
-		return c.answer.Fault(fault.UpstreamGatewayError)
+		return c.line.Fault(fault.UpstreamGatewayError)
 	}
 	return f
 }
@@ -302,7 +325,10 @@ const (
 
 // evidence takes the raw bytes of the answer, masked, while they are there.
 func (c *call) evidence() {
-	in := c.answer.In.Bytes()
+	if c.line == nil {
+		return
+	}
+	in := c.line.Raw()
 	first := c.first
 	if len(first) == 0 {
 		first = in[:min(len(in), evidenceFirst)]

@@ -7,7 +7,6 @@ import (
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // send hands the request to the kernel. A body that is still coming is left to
@@ -21,25 +20,24 @@ func (c *call) send() *fault.Fault {
 		c.onward.Length = int64(c.body.size())
 	}
 	c.onward.Expect = q.Framing.Expect && q.Framing.Body != message.NoBody && !c.end.NoExpect.Load() && !c.onward.Speak10 && !c.asked
-	c.out = http1.AppendRequest(c.out[:0], q, &c.onward)
+	c.line.Compose(q, &c.onward)
 
 	switch {
 	case q.Framing.Body == message.NoBody:
-		c.hold(c.out, nil)
+		// What is there as a whole is sent by the wait for its answer (ask).
+		c.line.End(nil)
+		c.asks = true
 		return nil
 	case c.onward.Expect && !c.body.whole:
 		c.expecting = true
-		return c.push(c.out, nil, false)
+		return c.push(false)
 	case c.body.whole && c.body.spool == nil:
-		if c.chunked() {
-			c.out = appendWhole(c.out, c.body.bytes, c)
-			c.hold(c.out, nil)
-		} else {
-			c.hold(c.out, c.body.bytes)
-		}
+		c.line.Add(c.body.bytes)
+		c.line.End(x.Client.Trailer())
+		c.asks = true
 		return nil
 	}
-	if f := c.push(c.out, nil, false); f != nil {
+	if f := c.push(false); f != nil {
 		return f
 	}
 	if f := c.invite(); f != nil {
@@ -49,31 +47,20 @@ func (c *call) send() *fault.Fault {
 	return nil
 }
 
-// hold leaves a request that is there as a whole to the wait for its answer,
-// which sends it (ask).
-func (c *call) hold(first, second []byte) { c.held[0], c.held[1], c.asks = first, second, true }
-
-// ask sends the request that is held and waits for the first bytes of its
+// ask sends the request, which is composed as a whole, and waits for the first bytes of its
 // answer; got says that they came. Whatever ended the wait otherwise will end
 // the next one likewise, and is judged there.
 func (c *call) ask() (got bool, f *fault.Fault) {
 	c.asks = false
 	now := c.p.loop.Now()
 	until := min(now.Add(int64(c.p.o.FirstByte)), now.Add(int64(glance)), c.x.Deadline)
-	first, second := c.held[0], c.held[1]
-	n, err := c.answer.Ask(first, second, until)
-	c.sentBytes += int64(n)
-	if n == len(first)+len(second) {
+	sent, err := c.line.AskWhole(until)
+	if sent {
 		c.sent, c.sentAt = true, now
 		c.a.Sent = c.x.At(now)
 		return err == nil, nil
 	}
-	if n < len(first) {
-		first = first[n:]
-	} else {
-		first, second = nil, second[n-len(first):]
-	}
-	return false, c.push(first, second, true)
+	return false, c.push(true)
 }
 
 // invite tells a client that waits for a 100 to send its body, once.
@@ -90,27 +77,14 @@ func (c *call) chunked() bool {
 	return c.x.Request.Framing.Body == message.Streamed && c.onward.Length < 0
 }
 
-func appendWhole(dst, body []byte, c *call) []byte {
-	if len(body) > 0 {
-		dst = append(append(h1.AppendChunk(dst, len(body)), body...), "\r\n"...)
-	}
-	dst = append(dst, "0\r\n"...)
-	if t := c.x.Client.Trailer(); t != nil {
-		dst = h1.AppendFields(dst, t)
-	}
-	return append(dst, "\r\n"...)
-}
-
-// push sends. A broken connection is no fault yet: what the upstream said before
+// push sends what is composed. A broken connection is no fault yet: what the upstream said before
 // it broke may be a whole answer, so that await judges.
-func (c *call) push(first, second []byte, last bool) *fault.Fault {
+func (c *call) push(last bool) *fault.Fault {
 	until, total := c.p.loop.Now().Add(int64(c.p.o.Send)), false
 	if c.x.Deadline < until {
 		until, total = c.x.Deadline, true
 	}
-	n, err := c.conn.Stream.Send(first, second, until)
-	c.sentBytes += int64(n)
-	switch {
+	switch err := c.line.Send(until); {
 	case err == nil:
 		if last {
 			c.sentWhole()
@@ -121,7 +95,7 @@ func (c *call) push(first, second []byte, last bool) *fault.Fault {
 		return http1.Interrupted
 	default:
 		c.sendErr = err
-		if c.conn.Served == 0 && c.sentBytes == 0 && c.answer.In.Len() == 0 {
+		if c.conn.Served == 0 && c.line.Sent() == 0 && c.line.Came() == 0 {
 			return fault.New(fault.AcceptThenRST, "delivered", "none", "errno", err.Error()).Because(err)
 		}
 	}
@@ -133,11 +107,9 @@ func (c *call) sendTimedOut(total bool) *fault.Fault {
 	if total {
 		id, limit = fault.TotalTimeout, c.x.Opts.Total.String()
 	}
-	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.sentBytes, 10),
-		"received", strconv.FormatInt(c.answer.Received, 10))
-	if d, ok := c.conn.Stream.Delivery(); ok {
-		f.With("count", strconv.FormatUint(d.Unacked+d.Unsent, 10))
-	}
+	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.line.Sent(), 10),
+		"received", strconv.FormatInt(c.line.Came(), 10))
+	c.line.Stuck(f)
 	return f
 }
 
@@ -216,11 +188,9 @@ func (c *call) pump() *fault.Fault {
 			c.x.Trail.BodyRead = c.x.Stamp()
 		}
 	}
-	if c.chunked() {
-		c.out = appendWhole(c.out[:0], nil, c)
-		if f := c.push(c.out, nil, false); f != nil || c.sendErr != nil {
-			return f
-		}
+	c.line.End(c.x.Client.Trailer())
+	if f := c.push(false); f != nil || c.sendErr != nil {
+		return f
 	}
 	c.sentWhole()
 	return nil
@@ -233,14 +203,6 @@ func (c *call) sendPiece(piece []byte) *fault.Fault {
 	if len(piece) == 0 {
 		return nil
 	}
-	if !c.chunked() {
-		return c.push(piece, nil, false)
-	}
-	c.out = h1.AppendChunk(c.out[:0], len(piece))
-	if f := c.push(c.out, piece, false); f != nil || c.sendErr != nil {
-		return f
-	}
-	return c.push(crlf, nil, false)
+	c.line.Add(piece)
+	return c.push(false)
 }
-
-var crlf = []byte("\r\n")

@@ -16,7 +16,7 @@ import (
 
 // tunnel judges a 101, passes it on, and joins the two streams.
 func (c *call) tunnel() *fault.Fault {
-	a, x := &c.answer, c.x
+	a, x := &c.h1, c.x // no other version has a 101
 	f := a.Frame(false)
 	if f == nil {
 		f = c.judgeSwitch()
@@ -29,7 +29,7 @@ func (c *call) tunnel() *fault.Fault {
 			return f
 		}
 	}
-	if f := x.BeginSwitch(&a.Head); f != nil {
+	if f := x.BeginSwitch(c.answer); f != nil {
 		return f
 	}
 	if f := c.sendRest(); f != nil {
@@ -39,7 +39,7 @@ func (c *call) tunnel() *fault.Fault {
 	up := c.conn
 	end := tunnel.Join(c.p.loop, x.Client.Stream, up.Stream, &x.Client.In, &a.In, int64(c.p.o.Tunnel))
 	a.Received += end.Down
-	c.sentBytes += end.Up
+	c.tunnelled += end.Up
 	x.Switched(end.Up, end.Down)
 	if end.Err == loop.ErrTimeout {
 		return fault.New(fault.WSIdleTimeout, "limit", c.p.o.Tunnel.String(), "got", strconv.FormatInt(end.Down, 10))
@@ -55,7 +55,7 @@ func (c *call) tunnel() *fault.Fault {
 func (c *call) sendRest() *fault.Fault {
 	for c.handRuns() {
 		if err := c.p.loop.Park(c.x.Deadline); err == loop.ErrTimeout {
-			return fault.New(fault.TotalTimeout, "limit", c.x.Opts.Total.String(), "received", strconv.FormatInt(c.answer.Received, 10))
+			return fault.New(fault.TotalTimeout, "limit", c.x.Opts.Total.String(), "received", strconv.FormatInt(c.line.Came(), 10))
 		}
 	}
 	c.stopHand()
@@ -70,16 +70,16 @@ func (c *call) sendRest() *fault.Fault {
 
 // judgeSwitch holds a 101 against what was asked (RFC 9110 §7.8, RFC 6455 §4).
 func (c *call) judgeSwitch() *fault.Fault {
-	h, q := &c.answer.Head, &c.x.Request
+	h, q := c.answer, &c.x.Request
 	if !q.Framing.Upgrade {
-		return c.answer.FaultAt(fault.SwitchUnasked, 0)
+		return c.line.FaultAt(fault.SwitchUnasked, 0)
 	}
-	if !c.answer.Framing.Upgrade {
-		return c.answer.Fault(fault.SwitchNoUpgradeHeader)
+	if !c.framing.Upgrade {
+		return c.line.Fault(fault.SwitchNoUpgradeHeader)
 	}
 	got, asked := h.Value(message.Upgrade), c.x.Value(message.Upgrade)
 	if !listed(asked, got, true) {
-		return c.answer.Fault(fault.SwitchWrongProtocol).With("got", strconv.QuoteToASCII(string(got))).
+		return c.line.Fault(fault.SwitchWrongProtocol).With("got", strconv.QuoteToASCII(string(got))).
 			With("want", strconv.QuoteToASCII(string(asked)))
 	}
 	if message.EqualFold(got, "websocket") {
@@ -92,20 +92,20 @@ func (c *call) judgeSwitch() *fault.Fault {
 const webSocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 func (c *call) judgeWebSocket() *fault.Fault {
-	h := &c.answer.Head
+	h := c.answer
 	sum := sha1.Sum(append(bytes.Clone(c.x.Value(message.SecWebSocketKey)), webSocketGUID...))
 	want := base64.StdEncoding.EncodeToString(sum[:])
 	if got := h.Value(message.SecWebSocketAccept); string(got) != want {
-		return c.answer.Fault(fault.WSAcceptBad).With("got", strconv.QuoteToASCII(string(got))).With("want", strconv.Quote(want))
+		return c.line.Fault(fault.WSAcceptBad).With("got", strconv.QuoteToASCII(string(got))).With("want", strconv.Quote(want))
 	}
 	if got := h.Value(message.SecWebSocketProtocol); got != nil && !listed(c.x.Value(message.SecWebSocketProtocol), got, false) {
-		return c.answer.Fault(fault.WSSubprotocolUnoffered).With("got", strconv.QuoteToASCII(string(got)))
+		return c.line.Fault(fault.WSSubprotocolUnoffered).With("got", strconv.QuoteToASCII(string(got)))
 	}
 	if got := h.Value(message.SecWebSocketExtensions); got != nil {
 		for one := range bytes.SplitSeq(got, []byte(",")) {
 			name, _, _ := bytes.Cut(bytes.TrimSpace(one), []byte(";"))
 			if len(name) > 0 && !offered(c.x.Value(message.SecWebSocketExtensions), bytes.TrimSpace(name)) {
-				return c.answer.Fault(fault.WSExtensionUnoffered).With("got", strconv.QuoteToASCII(string(name)))
+				return c.line.Fault(fault.WSExtensionUnoffered).With("got", strconv.QuoteToASCII(string(name)))
 			}
 		}
 	}
