@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -46,6 +47,8 @@ type TLS struct {
 	// Output: records that the transport has not taken, from off on.
 	out      *[]byte // from outPool; nil if none
 	off      int
+	last     bool  // the record that comes is the last of a Send: no need to queue it
+	broken   error // what the transport said to pass
 	sending  bool
 	notified bool // close_notify was written
 
@@ -61,20 +64,51 @@ type TLS struct {
 // tls.RecordHeaderError, a *net.OpError with the peer's alert. s then stays
 // open; an alert to the peer has been sent if it could be at once.
 //
-// The tls.Config must leave Renegotiation off.
+// The tls.Config must leave Renegotiation off, and should switch
+// DynamicRecordSizing off: each piece of a Send is then one record, which need
+// not be copied. Its callbacks find s by [Transport].
 func Secure(s Stream, c *tls.Config, until Time) (*TLS, error) {
-	return secure(s, c, until, tls.Client)
+	return secure(s, nil, c, until, tls.Client)
 }
 
-// SecureServer is Secure for the server's side.
-func SecureServer(s Stream, c *tls.Config, until Time) (*TLS, error) {
-	return secure(s, c, until, tls.Server)
+// SecureServer is Secure for the server's side. in, unless it is nil, holds what
+// was already read from s; it is empty afterwards.
+func SecureServer(s Stream, in *Buffer, c *tls.Config, until Time) (*TLS, error) {
+	return secure(s, in, c, until, tls.Server)
 }
 
-func secure(s Stream, c *tls.Config, until Time, role func(net.Conn, *tls.Config) *tls.Conn) (*TLS, error) {
+// Transport is the stream below the handshake whose context a callback of
+// tls.Config was given (tls.CertificateRequestInfo.Context and the like); nil if
+// it is none of ours. So that one tls.Config serves all connections, and still
+// tells them apart.
+func Transport(handshake context.Context) Stream {
+	s, _ := handshake.Value(transportKey{}).(Stream)
+	return s
+}
+
+type transportKey struct{}
+
+// handshaking is the context of a handshake. It never ends: the deadline is that
+// of the waits.
+type handshaking struct {
+	context.Context
+	s Stream
+}
+
+func (h handshaking) Value(key any) any {
+	if key == (transportKey{}) {
+		return h.s
+	}
+	return nil
+}
+
+func secure(s Stream, in *Buffer, c *tls.Config, until Time, role func(net.Conn, *tls.Config) *tls.Conn) (*TLS, error) {
 	t := &TLS{s: s, handshake: true, until: until}
+	if in != nil {
+		t.in, *in = *in, Buffer{}
+	}
 	t.conn = role(shim{t}, c)
-	err := t.conn.Handshake()
+	err := t.conn.HandshakeContext(handshaking{context.Background(), s})
 	if err == nil {
 		err = t.flush(until)
 	} else {
@@ -243,8 +277,13 @@ func (t *TLS) Check() error {
 	}
 }
 
-// sealMax is how much plaintext is sealed before it is sent: two records.
-const sealMax = 32 << 10
+// How much plaintext goes into a record at most (RFC 8446 §5.1), and how much of
+// it is sealed before it is sent: two records. A call of the kernel costs more
+// than copying one of them.
+const (
+	recordMax = 16 << 10
+	sealMax   = 2 * recordMax
+)
 
 // Send is Stream.Send. After ErrTimeout or ErrInterrupted n counts what has been
 // sealed: its records go out at the next Send, which may be empty.
@@ -258,34 +297,45 @@ func (t *TLS) Send(first, second []byte, until Time) (n int, err error) {
 	if t.notified {
 		return 0, syscall.EPIPE
 	}
-	if err := t.flush(until); err != nil {
-		return 0, err
+	if t.out != nil {
+		if err := t.flush(until); err != nil {
+			return 0, err
+		}
 	}
 	if len(first) > 0 && len(second) > 0 && len(first)+len(second) <= joinMax {
 		p := scratch.Get().(*[16 << 10]byte)
 		defer scratch.Put(p)
 		k := copy(p[:], first)
 		k += copy(p[k:], second)
-		return t.seal(p[:k], until)
+		return t.seal(p[:k], nil, until)
 	}
-	n, err = t.seal(first, until)
-	if err == nil && len(second) > 0 {
-		var m int
-		m, err = t.seal(second, until)
-		n += m
-	}
-	return n, err
+	return t.seal(first, second, until)
 }
 
-func (t *TLS) seal(p []byte, until Time) (n int, err error) {
-	for len(p) > 0 {
-		k := min(len(p), sealMax)
-		if _, err := t.conn.Write(p[:k]); err != nil {
+// seal makes records of first and then second, and sends them sealMax at a time:
+// a small first goes out together with the beginning of second.
+func (t *TLS) seal(first, second []byte, until Time) (n int, err error) {
+	for batch := 0; len(first) > 0 || len(second) > 0; {
+		p := &first
+		if len(first) == 0 {
+			p = &second
+		}
+		k := min(len(*p), recordMax)
+		batch += k
+		rest := len(first) + len(second) - k
+		t.last = rest == 0 || batch+min(rest, recordMax) > sealMax
+		_, err := t.conn.Write((*p)[:k])
+		full := t.last
+		t.last = false
+		if err != nil {
 			return n, err
 		}
-		n, p = n+k, p[k:]
-		if err := t.flush(until); err != nil {
-			return n, err
+		n, *p = n+k, (*p)[k:]
+		if full {
+			batch = 0
+			if err := t.flush(until); err != nil {
+				return n, err
+			}
 		}
 	}
 	return n, nil
@@ -307,7 +357,7 @@ func (t *TLS) flush(until Time) error {
 		return nil
 	}
 	t.sending = true
-	var err error
+	err := t.broken
 	for err == nil && t.off < len(*t.out) {
 		var n int
 		n, err = t.s.Send((*t.out)[t.off:], nil, until)
@@ -315,11 +365,18 @@ func (t *TLS) flush(until Time) error {
 	}
 	t.sending = false
 	if err == nil {
+		t.drop()
+	}
+	return err
+}
+
+// drop gives the queue's storage back.
+func (t *TLS) drop() {
+	if t.out != nil {
 		*t.out = (*t.out)[:0]
 		outPool.Put(t.out)
 		t.out, t.off = nil, 0
 	}
-	return err
 }
 
 // CloseWrite sends close_notify and FIN. It does not wait: ErrTimeout, and no
@@ -466,11 +523,37 @@ func (c shim) fill() error {
 	return nil
 }
 
-// Write queues. It must not wait, see TLS.
+// Write queues, or sends what the transport takes at once and queues the rest. It
+// must not wait, see TLS.
 func (c shim) Write(p []byte) (int, error) {
-	out := c.t.output()
-	*out = append(*out, p...)
+	t, n := c.t, 0
+	if t.last {
+		n = t.pass(p)
+	}
+	if n < len(p) {
+		out := t.output()
+		*out = append(*out, p[n:]...)
+	}
 	return len(p), nil
+}
+
+// pass hands the queue and then p to the transport, as far as it takes them now,
+// and counts the bytes of p that it took. flush tells why it took no more.
+func (t *TLS) pass(p []byte) int {
+	var queue []byte
+	if t.out != nil {
+		queue = (*t.out)[t.off:]
+	}
+	n, err := t.s.Send(queue, p, Try)
+	if err != ErrTimeout {
+		t.broken = err
+	}
+	if n < len(queue) {
+		t.off += n
+		return 0
+	}
+	t.drop()
+	return n - len(queue)
 }
 
 func (c shim) Close() error                   { return nil }

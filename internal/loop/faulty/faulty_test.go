@@ -286,7 +286,7 @@ func TestUnderTLS(t *testing.T) {
 	server, client := configs(t)
 	text := strings.Repeat("all that a gateway forwards. ", 2000)
 	serve := func(l loop.Loop, raw loop.Stream) {
-		s, err := loop.SecureServer(raw, server, l.Now().Add(20*second))
+		s, err := loop.SecureServer(raw, nil, server, l.Now().Add(20*second))
 		if err != nil {
 			raw.Close()
 			return
@@ -393,7 +393,7 @@ func FuzzPieces(f *testing.F) {
 	e.Serve(ln, func(l loop.Loop, s loop.Stream) {
 		j := <-jobs // sent before the dial
 		if j.secure {
-			t, err := loop.SecureServer(s, server, l.Now().Add(20*second))
+			t, err := loop.SecureServer(s, nil, server, l.Now().Add(20*second))
 			if err != nil {
 				s.Close()
 				return

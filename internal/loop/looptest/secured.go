@@ -2,6 +2,7 @@ package looptest
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,6 +23,9 @@ import (
 var secured = []contract{
 	{"TLS: handshake, echo, clean close", testTLSEcho},
 	{"TLS: our server and our client", testTLSBothOurs},
+	{"TLS: a server that has read the beginning already", testTLSBegun},
+	{"TLS: callbacks find the transport", testTLSTransport},
+	{"TLS: pieces of every size arrive whole", testTLSSizes},
 	{"TLS: large transfers both ways at once", testTLSTransfer},
 	{"TLS: an idle connection with session tickets is silent", testTLSTickets},
 	{"TLS: Check", testTLSCheck},
@@ -69,16 +73,18 @@ var identity = sync.OnceValue(func() (id struct {
 	return id
 })
 
-func serverConfig() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{identity().cert}} }
-
-func clientConfig() *tls.Config {
-	return &tls.Config{RootCAs: identity().roots, ServerName: "origin.test"}
+func serverConfig() *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{identity().cert}, DynamicRecordSizingDisabled: true}
 }
 
-// oldServer is a server that speaks TLS 1.2 only.
+func clientConfig() *tls.Config {
+	return &tls.Config{RootCAs: identity().roots, ServerName: "origin.test", DynamicRecordSizingDisabled: true}
+}
+
+// oldServer is a server that speaks TLS 1.2 only, and begins with small records.
 func oldServer() *tls.Config {
 	c := serverConfig()
-	c.MaxVersion = tls.VersionTLS12
+	c.MaxVersion, c.DynamicRecordSizingDisabled = tls.VersionTLS12, false
 	return c
 }
 
@@ -101,7 +107,7 @@ func (r *rig) secure(f func(l loop.Loop, s *loop.TLS, peer *tls.Conn)) {
 			peer := tls.Client(c, clientConfig())
 			shaken := make(chan error, 1)
 			go func() { shaken <- peer.Handshake() }() // likewise
-			s, err := loop.SecureServer(raw, sc, soon(l))
+			s, err := loop.SecureServer(raw, nil, sc, soon(l))
 			r.must(err)
 			l.Do(func() { err = <-shaken })
 			r.must(err)
@@ -165,7 +171,7 @@ func testTLSBothOurs(r *rig) {
 	defer ln.Close()
 	sc, cc := serverConfig(), clientConfig()
 	r.e.Serve(ln, func(l loop.Loop, raw loop.Stream) {
-		s, err := loop.SecureServer(raw, sc, soon(l))
+		s, err := loop.SecureServer(raw, nil, sc, soon(l))
 		if err != nil {
 			r.Error(err)
 			raw.Close()
@@ -198,6 +204,76 @@ func testTLSBothOurs(r *rig) {
 		r.must(s.CloseWrite())
 		r.is(s.Fill(&b, soon(r.l)), io.EOF)
 		b.Release()
+	})
+}
+
+func testTLSBegun(r *rig) {
+	r.accepted(func(l loop.Loop, raw loop.Stream, c *net.TCPConn) {
+		peer := tls.Client(c, clientConfig())
+		shaken := make(chan error, 1)
+		go func() { shaken <- peer.Handshake() }() // ends with the handshake, or c
+		var in loop.Buffer
+		r.fill(raw, &in, 1)
+		if b := in.Bytes(); b[0] != 22 {
+			r.Errorf("the handshake begins with %x", b[0])
+		}
+		s, err := loop.SecureServer(raw, &in, serverConfig(), soon(l))
+		r.must(err)
+		l.Do(func() { err = <-shaken })
+		r.must(err)
+		if in.Len() != 0 || in.Room() != 0 {
+			r.Errorf("%d bytes of %d stayed behind", in.Len(), in.Room())
+		}
+		r.write(peer, "hello")
+		var b loop.Buffer
+		r.fill(s, &b, 5)
+		b.Release()
+		s.Close()
+	})
+}
+
+// One tls.Config serves many connections, and its callback tells them apart.
+func testTLSTransport(r *rig) {
+	var got loop.Stream
+	cc := clientConfig()
+	cc.GetClientCertificate = func(q *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		got = loop.Transport(q.Context())
+		return &tls.Certificate{}, nil
+	}
+	sc := serverConfig()
+	sc.ClientAuth = tls.RequestClientCert
+	r.dialed(func(l loop.Loop, raw loop.Stream, c *net.TCPConn) {
+		go handshake(sc)(c) // ends with the handshake, or c
+		s, err := loop.Secure(raw, cc, soon(l))
+		r.must(err)
+		if got != raw {
+			r.Errorf("the callback found %v", got)
+		}
+		s.Close()
+	})
+	if s := loop.Transport(context.Background()); s != nil {
+		r.Errorf("a context that is none of ours has transport %v", s)
+	}
+}
+
+func testTLSSizes(r *rig) {
+	p := noise(80<<10, 12)
+	r.secure(func(l loop.Loop, s *loop.TLS, peer *tls.Conn) {
+		for _, a := range []int{0, 1, 5000, 16 << 10, 33 << 10} {
+			for _, b := range []int{0, 1, 300, 16<<10 - 1, 16 << 10, 16<<10 + 1, 32 << 10, 40_000} {
+				n, err := s.Send(p[:a], p[a:a+b], soon(l))
+				r.must(err)
+				if n != a+b {
+					r.Errorf("%d and %d: took %d", a, b, n)
+				}
+				got := make([]byte, a+b)
+				l.Do(func() { _, err = io.ReadFull(peer, got) })
+				r.must(err)
+				if !bytes.Equal(got, p[:a+b]) {
+					r.Errorf("%d and %d: other bytes came", a, b)
+				}
+			}
+		}
 	})
 }
 
