@@ -13,6 +13,7 @@ import (
 // conn is one client connection. While it waits for a request it holds neither
 // a buffer nor an exchange.
 type conn struct {
+	stream     loop.Stream
 	client     http1.Client
 	task       loop.Task
 	prev, next *conn
@@ -27,7 +28,7 @@ type conn struct {
 
 // Serve runs one client connection to its end. It is the task of the connection.
 func (s *Server) Serve(stream loop.Stream) {
-	c := &conn{task: s.loop.Current(), since: s.loop.Now()}
+	c := &conn{stream: stream, task: s.loop.Current(), since: s.loop.Now()}
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
 	s.link(c)
 	defer s.close(c)
@@ -54,7 +55,7 @@ func (s *Server) Serve(stream loop.Stream) {
 
 func (s *Server) close(c *conn) {
 	c.client.In.Release()
-	c.client.Stream.Close()
+	c.stream.Close()
 	s.unlink(c)
 	if s.open == 0 {
 		for _, t := range s.drained {
@@ -99,23 +100,12 @@ func (s *Server) waitRequest(c *conn) bool {
 
 // exchange runs one exchange; it returns whether the connection can have another.
 func (s *Server) exchange(c *conn) bool {
-	x := s.take(c)
+	x := s.take(c, &c.client)
 	again := x.run()
 	c.since = x.began.Add(int64(x.Trail.Ended))
 	s.put(x)
 	return again
 }
-
-// lingerBytes and lingerTime bound how much of an unread request is read after
-// its answer, so that the answer is not lost to a reset. nginx reads for 30 s,
-// 5 s between reads; clients that upload without reading need less.
-const (
-	lingerBytes = 1 << 20
-	lingerTime  = 5 * time.Second
-)
-
-// discardBytes is how much unread body is cheaper to read than a new connection.
-const discardBytes = 64 << 10
 
 func (x *Exchange) run() (again bool) {
 	defer func() {
@@ -143,31 +133,20 @@ func (x *Exchange) run() (again bool) {
 		x.fail(f)
 	}
 	x.record()
-	return x.settle()
+	return !x.reply.upgraded && !x.reply.broken && x.Client.Settle(x.reply.close)
 }
 
-// settle makes the connection ready for the next request, or ends it.
-func (x *Exchange) settle() bool {
-	if x.reply.upgraded || x.reply.broken {
-		return false
-	}
-	switch {
-	case !x.reply.close && x.Client.Discard(discardBytes, lingerTime):
-		return true
-	case !x.Client.BodyDone() || x.Client.In.Len() > 0:
-		x.Client.Linger(lingerBytes, lingerTime)
-	}
-	return false
-}
+// shedBytes is how much of an unread request is read behind the answer to it.
+const shedBytes = 1 << 20
 
 // shed answers a connection over the limit without reading its request.
 func (s *Server) shed(c *conn) {
-	x := s.take(c)
+	x := s.take(c, &c.client)
 	x.begin()
 	x.Request.Head.Reset()
 	x.reply.close = true
 	x.fail(fault.New(fault.OverloadShed, "limit", fmt.Sprint(s.o.MaxConnections), "count", fmt.Sprint(s.open)))
 	x.record()
 	s.put(x)
-	c.client.Linger(lingerBytes, time.Second)
+	c.client.Linger(shedBytes, time.Second)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"github.com/gatewhy/gatewhy/fault"
-	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/message"
 )
 
@@ -89,13 +88,8 @@ func (x *Exchange) own(status int, fields, body []byte) *fault.Fault {
 	r.kind = message.Sized
 	x.Trail.Status = status
 	back := message.Back{Minor: r.minor, Body: message.Sized, Length: int64(len(body)), Close: r.close, Via: x.via}
-	r.out = append(http1.AppendOwn(r.out[:0], status, fields, &back), body...)
-	f := x.send(r.out, nil)
-	r.out = r.out[:0]
-	if f == nil {
-		x.done()
-	}
-	return f
+	r.head, r.body = x.Client.AppendOwn(r.head[:0], status, fields, &back), r.body[:0]
+	return x.FinishWith(body)
 }
 
 // ours reports whether a Via value names us: 1*( protocol SP received-by [ SP comment ] ),

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/explain"
-	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
@@ -31,7 +30,7 @@ func (x *Exchange) fail(f *fault.Fault) {
 		}
 		t.Cut = t.Cut || r.begun
 		r.broken = true
-		x.Client.Stream.Abort()
+		x.Client.Abort()
 	case r.begun:
 		x.cut()
 	case row.Status == 0 || r.upgraded:
@@ -53,6 +52,10 @@ func (x *Exchange) Detailed() bool {
 	return x.Opts.Detail == All || x.Opts.Detail == Trusted && x.Trail.Trusted
 }
 
+// tooMuch is how much of an unread body is not worth the reading, so that the
+// connection can be used again: about what a new one costs.
+const tooMuch = 64 << 10
+
 // answer makes the answer that explains the trail's fault.
 func (x *Exchange) answer(status int) {
 	t, r := &x.Trail, &x.reply
@@ -69,7 +72,7 @@ func (x *Exchange) answer(status int) {
 	}
 	format := explain.Negotiate(x.accept())
 	body := explain.Render(nil, &a, format)
-	if !x.Client.BodyDone() && (x.Request.Framing.Expect || t.Fault.Row().Side == fault.Client || x.Client.Left() > discardBytes) {
+	if !x.Client.BodyDone() && (x.Request.Framing.Expect || t.Fault.Row().Side == fault.Client || x.Client.Left() > tooMuch) {
 		// Whether the client will send its body cannot be known, or where it ends, or
 		// it is not worth the reading.
 		r.close = true
@@ -78,18 +81,16 @@ func (x *Exchange) answer(status int) {
 	fields := x.ownFields(format)
 	back := message.Back{Minor: r.minor, Body: message.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,
 		Status: explain.ProxyStatus(nil, &a)}
-	r.out = http1.AppendOwn(r.out[:0], status, fields, &back)
-	if !r.head {
-		r.out = append(r.out, body...)
+	r.head = x.Client.AppendOwn(r.head[:0], status, fields, &back)
+	if r.kind = message.Sized; r.toHead {
+		r.kind, body = message.NoBody, nil
 	}
-	r.kind = message.Sized
-	if f := x.send(r.out, nil); f != nil {
+	if f := x.send(body, true, nil); f != nil {
 		r.close = true
 	} else {
 		r.whole = true
 	}
 	t.Ended = x.Stamp()
-	r.out = r.out[:0]
 }
 
 func (x *Exchange) accept() []byte {

@@ -133,7 +133,7 @@ func (s *Server) Drain(until loop.Time) {
 		// Whoever waits for an upstream looks at its client now and then; all other
 		// waits are on the stream that ends here, or have a limit of their own.
 		for c := s.conns.next; c != &s.conns; c = c.next {
-			c.client.Stream.Abort()
+			c.stream.Abort()
 		}
 		until = loop.Never
 	}
@@ -144,7 +144,7 @@ func (s *Server) Drain(until loop.Time) {
 type Exchange struct {
 	Request message.Request
 	Trail   trail.Trail
-	Client  *http1.Client
+	Client  Client
 	Loop    loop.Loop
 	// Onward is what every request of this client carries on.
 	Onward message.Onward
@@ -157,6 +157,8 @@ type Exchange struct {
 	conn   *conn
 	began  loop.Time
 	reply  reply
+	back   message.Back // how the head is composed
+	out    message.Out  // what is being written
 	via    []byte
 	// tunnelled counts the client's bytes behind a switch of protocols.
 	tunnelled int64
@@ -168,14 +170,14 @@ func (x *Exchange) Stamp() trail.Stamp { return x.At(x.Loop.Now()) }
 // At turns a moment into a stamp of the trail.
 func (x *Exchange) At(t loop.Time) trail.Stamp { return max(1, trail.Stamp(t-x.began)) }
 
-func (s *Server) take(c *conn) *Exchange {
+func (s *Server) take(c *conn, client Client) *Exchange {
 	var x *Exchange
 	if n := len(s.free); n > 0 {
 		x, s.free = s.free[n-1], s.free[:n-1]
 	} else {
 		x = &Exchange{}
 	}
-	x.server, x.conn, x.Client, x.Loop, x.Opts, x.via = s, c, &c.client, s.loop, s.o, c.via
+	x.server, x.conn, x.Client, x.Loop, x.Opts, x.via = s, c, client, s.loop, s.o, c.via
 	x.Onward.Added, x.Onward.Via = c.added, c.via
 	return x
 }

@@ -75,9 +75,12 @@ func answering(minor uint8) (*Exchange, *ear) {
 	e := &ear{}
 	o := &Options{Node: "gw", Via: "gw", Times: http1.Timeouts{Reply: 10 * time.Second}}
 	x := &Exchange{Client: &http1.Client{Stream: e}, Loop: &clock{now: 1000}, Opts: o, server: &Server{o: o}, Deadline: loop.Never, via: []byte("gw")}
-	x.reply.minor = minor
+	x.reply.major, x.reply.minor = 1, minor
 	return x, e
 }
+
+// held counts the bytes that are composed and not sent.
+func held(x *Exchange) int { return len(x.reply.head) + len(x.reply.body) }
 
 // begin composes an answer from its raw head.
 func begin(t *testing.T, x *Exchange, raw string) {
@@ -88,7 +91,7 @@ func begin(t *testing.T, x *Exchange, raw string) {
 	if _, err := p.Parse([]byte(raw), &h); !err.Ok() {
 		t.Fatal(err)
 	}
-	f, err := h1.FrameResponse(&p, &h, x.reply.head)
+	f, err := h1.FrameResponse(&p, &h, x.reply.toHead)
 	if !err.Ok() {
 		t.Fatal(err)
 	}
@@ -114,12 +117,12 @@ func TestHeldBack(t *testing.T) {
 	x, e := answering(1)
 	begin(t, x, sizedHead)
 	must(t, x.Add([]byte("hel")))
-	if x.Begun() || len(e.sends) > 0 || len(x.reply.out) != len(sizedSent)+3 || x.Trail.Status != 200 {
-		t.Errorf("begun %v, held %d, status %d: %q", x.Begun(), len(x.reply.out), x.Trail.Status, e.sends)
+	if x.Begun() || len(e.sends) > 0 || held(x) != len(sizedSent)+3 || x.Trail.Status != 200 {
+		t.Errorf("begun %v, held %d, status %d: %q", x.Begun(), held(x), x.Trail.Status, e.sends)
 	}
 	x.Reject()
-	if len(x.reply.out) != 0 || x.Trail.Status != 0 {
-		t.Errorf("rejected, held %d, status %d", len(x.reply.out), x.Trail.Status)
+	if held(x) != 0 || x.Trail.Status != 0 {
+		t.Errorf("rejected, held %d, status %d", held(x), x.Trail.Status)
 	}
 	begin(t, x, chunkedHead)
 	must(t, x.Add([]byte("other")))
@@ -138,15 +141,16 @@ func TestPieces(t *testing.T) {
 	for _, tt := range []struct {
 		pieces []string
 		flush  bool // after each piece
+		chunks []string
 		sends  int
 	}{
-		{[]string{"a", "b", "c"}, false, 1},
-		{[]string{"a", "b", "c"}, true, 4},
-		{[]string{big}, false, 2},
-		{[]string{big, big}, true, 3},
-		{[]string{"a", big, "c", big, "d"}, false, 3},
-		{[]string{"", "a", ""}, false, 1},
-		{nil, false, 1},
+		{[]string{"a", "b", "c"}, false, []string{"abc"}, 1},
+		{[]string{"a", "b", "c"}, true, []string{"a", "b", "c"}, 4},
+		{[]string{big}, false, []string{big}, 2},
+		{[]string{big, big}, true, []string{big, big}, 3},
+		{[]string{"a", big, "c", big, "d"}, false, []string{"a" + big, "c" + big, "d"}, 3},
+		{[]string{"", "a", ""}, false, []string{"a"}, 1},
+		{nil, false, nil, 1},
 	} {
 		want := chunkedSent
 		x, e := answering(1)
@@ -157,9 +161,9 @@ func TestPieces(t *testing.T) {
 			if tt.flush {
 				must(t, x.Flush())
 			}
-			if p != "" {
-				want += fmt.Sprintf("%x\r\n%s\r\n", len(p), p)
-			}
+		}
+		for _, c := range tt.chunks {
+			want += fmt.Sprintf("%x\r\n%s\r\n", len(c), c)
 		}
 		must(t, x.Finish(nil))
 		if d := cmp.Diff(want+"0\r\n\r\n", e.heard()); d != "" {
@@ -178,7 +182,7 @@ func TestFinishWith(t *testing.T) {
 	for _, n := range []int{0, 5, together, together + 1, 100_000} {
 		for _, head := range []bool{false, true} {
 			x, e := answering(1)
-			x.reply.head = head
+			x.reply.toHead = head
 			begin(t, x, fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: %d\r\n\r\n", n))
 			body := strings.Repeat("x", n)
 			if head {
@@ -203,8 +207,8 @@ func TestStash(t *testing.T) {
 			t.Error("stashed too early")
 		}
 		x.Stash()
-		if !x.Stashed() || x.Begun() || len(x.reply.out) != 0 || x.Trail.Status != 0 {
-			t.Errorf("stashed %v, begun %v, held %d, status %d", x.Stashed(), x.Begun(), len(x.reply.out), x.Trail.Status)
+		if !x.Stashed() || x.Begun() || held(x) != 0 || x.Trail.Status != 0 {
+			t.Errorf("stashed %v, begun %v, held %d, status %d", x.Stashed(), x.Begun(), held(x), x.Trail.Status)
 		}
 		begin(t, x, sizedHead) // another attempt
 		want, status := sizedSent+"hello", 200
@@ -336,7 +340,7 @@ func TestCut(t *testing.T) {
 func TestExplanation(t *testing.T) {
 	for _, head := range []bool{false, true} {
 		x, e := answering(1)
-		x.reply.head = head
+		x.reply.toHead = head
 		begin(t, x, sizedHead) // what was held back is forgotten
 		x.fail(fault.New(fault.HeadEOFEmpty))
 		got := e.heard()

@@ -25,10 +25,11 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 	t, h := &x.Trail, &x.Request.Head
 	t.HeadRead = x.Stamp()
 	if h.Raw != nil {
-		t.Method, t.Authority, t.Path, t.Minor = h.Bytes(h.Method), h.Bytes(h.Authority), h.Bytes(h.Path), h.Minor
+		t.Method, t.Authority, t.Path = h.Bytes(h.Method), h.Bytes(h.Authority), h.Bytes(h.Path)
+		t.Major, t.Minor = h.Major, h.Minor
 	}
-	x.reply.head = string(t.Method) == "HEAD"
-	x.reply.minor = h.Minor
+	x.reply.toHead = string(t.Method) == "HEAD"
+	x.reply.major, x.reply.minor = h.Major, h.Minor
 	if f != nil {
 		// Where the next request begins cannot be known (RFC 9112 §9.6).
 		x.reply.close = true
@@ -45,7 +46,7 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 // localAuthority is where the client connected to.
 func (c *conn) localAuthority() []byte {
 	if c.local == nil {
-		if ip := c.client.Stream.Local().IP; ip.IsValid() {
+		if ip := c.stream.Local().IP; ip.IsValid() {
 			c.local = ip.AppendTo(nil)
 		} else {
 			c.local = []byte("localhost")

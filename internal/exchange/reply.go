@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strconv"
@@ -8,41 +9,42 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/explain"
-	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
-	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // reply is the answer on its way to the client. Until the first byte is sent it
 // can be taken back, and another one made.
 type reply struct {
-	out      []byte // composed and not sent
+	head     []byte // composed and not sent
+	body     []byte // payload behind it, not sent
 	kind     message.BodyKind
-	minor    uint8 // of the client
-	head     bool  // the request's method was HEAD
-	close    bool  // the connection ends after this answer
-	hold     bool  // keep everything in out
-	begun    bool  // the client has seen a byte of the final answer
-	whole    bool  // it has seen all of it
+	major    uint8 // version of the client; 0 while no head of it was read
+	minor    uint8
+	toHead   bool // the request's method was HEAD
+	close    bool // the connection ends after this answer
+	hold     bool // keep everything
+	begun    bool // the client has seen a byte of the final answer
+	whole    bool // it has seen all of it
 	upgraded bool
 	broken   bool // the client's connection is of no more use
-	late     bool // out begins with the CRLF that ends the last chunk sent
-
-	stashed       []byte // a whole answer kept in case that there is no better one
-	stashedStatus int
+	stashed  *stash
 }
 
-func (r *reply) reset() { *r = reply{out: r.out[:0]} }
+// stash is a whole answer kept in case that there is no better one.
+type stash struct {
+	head, body []byte
+	kind       message.BodyKind
+	status     int
+}
+
+func (r *reply) reset() { *r = reply{head: r.head[:0], body: r.body[:0]} }
 
 // Stash completes the answer that is held back and keeps it: Unstash sends it
 // when another attempt found nothing better.
 func (x *Exchange) Stash() {
 	r := &x.reply
-	if r.kind == message.Streamed {
-		r.out = append(r.out, "0\r\n\r\n"...)
-	}
-	r.stashed, r.stashedStatus = append(r.stashed[:0], r.out...), x.Trail.Status
+	r.stashed = &stash{bytes.Clone(r.head), bytes.Clone(r.body), r.kind, x.Trail.Status}
 	x.Reject()
 }
 
@@ -51,16 +53,18 @@ func (x *Exchange) Stashed() bool { return x.reply.stashed != nil }
 
 // Unstash sends the answer that was kept.
 func (x *Exchange) Unstash() *fault.Fault {
-	x.Trail.Status = x.reply.stashedStatus
-	f := x.send(x.reply.stashed, nil)
+	r := &x.reply
+	x.Trail.Status, r.kind = r.stashed.status, r.stashed.kind
+	r.head, r.body = r.stashed.head, r.stashed.body
+	f := x.send(nil, true, nil)
 	if f == nil {
 		x.done()
 	}
 	return f
 }
 
-// together is the size up to which a piece is copied behind the head, to leave
-// in one packet with it; above it a second slice for the kernel is cheaper.
+// together is the size up to which a piece is gathered with others; above it a
+// slice of its own for the kernel is cheaper than the copy.
 const together = 4 << 10
 
 // flushAt is how much of small pieces is gathered before it is sent.
@@ -70,18 +74,19 @@ const flushAt = 16 << 10
 // Release: until then Reject takes it all back. f is the upstream's framing.
 func (x *Exchange) Begin(h *message.Head, f *message.Framing) {
 	r := &x.reply
-	r.out, r.hold, r.late = r.out[:0], true, false
+	r.head, r.body, r.hold = r.head[:0], r.body[:0], true
 	r.close = r.close || x.server.draining
 	r.kind = f.Body
 	if f.Body == message.Streamed || f.Body == message.ToClose {
 		// A close-delimited answer is framed as chunks, so that a cut can be told
 		// from its end (RFC 9112 §8).
 		r.kind = message.Streamed
-		if r.minor == 0 {
+		if x.speaks10() {
 			r.kind, r.close = message.ToClose, true
 		}
 	}
-	back := message.Back{Minor: r.minor, Body: r.kind, Length: f.Length, Close: r.close, Via: x.via}
+	back := &x.back
+	*back = message.Back{Minor: r.minor, Body: r.kind, Length: f.Length, Close: r.close, Via: x.via}
 	if !f.Dated {
 		// "A recipient with a clock that receives a response message without a Date
 		// header field MUST record the time it was received and append a
@@ -93,7 +98,7 @@ func (x *Exchange) Begin(h *message.Head, f *message.Framing) {
 	if h.Status >= 500 {
 		back.Status = explain.Received(nil, x.Opts.Node, h.Status)
 	}
-	r.out = http1.AppendAnswer(r.out, h, &back)
+	r.head = x.Client.AppendAnswer(r.head, h, back)
 	x.Trail.Status = h.Status
 }
 
@@ -102,7 +107,7 @@ func (x *Exchange) BeginSwitch(h *message.Head) *fault.Fault {
 	r := &x.reply
 	r.upgraded, r.kind, r.hold = true, message.NoBody, false
 	x.Trail.Status = h.Status
-	r.out = http1.AppendAnswer(r.out[:0], h, &message.Back{Minor: r.minor, Length: -1, Via: x.via, Upgrade: true})
+	r.head, r.body = x.Client.AppendAnswer(r.head[:0], h, &message.Back{Minor: r.minor, Length: -1, Via: x.via, Upgrade: true}), r.body[:0]
 	return x.Flush()
 }
 
@@ -117,7 +122,7 @@ func (x *Exchange) Switched(up, down int64) {
 
 // Reject takes back what was composed. It must not be called once Begun.
 func (x *Exchange) Reject() {
-	x.reply.out, x.reply.hold, x.reply.late = x.reply.out[:0], false, false
+	x.reply.head, x.reply.body, x.reply.hold = x.reply.head[:0], x.reply.body[:0], false
 	x.Trail.Status = 0
 }
 
@@ -131,8 +136,8 @@ func (x *Exchange) Begun() bool { return x.reply.begun }
 // CloseAfter makes the connection end after this answer.
 func (x *Exchange) CloseAfter() { x.reply.close = true }
 
-// Minor is the client's HTTP/1.Minor.
-func (x *Exchange) Minor() uint8 { return x.reply.minor }
+// speaks10 reports whether the client speaks HTTP/1.0.
+func (x *Exchange) speaks10() bool { return x.reply.major == 1 && x.reply.minor == 0 }
 
 // Add sends a piece of the body, or keeps it for Flush if it is small or the
 // answer is held back. It may wait.
@@ -141,23 +146,11 @@ func (x *Exchange) Add(piece []byte) *fault.Fault {
 	if len(piece) == 0 || r.kind == message.NoBody {
 		return nil
 	}
-	if r.kind == message.Streamed {
-		r.out = h1.AppendChunk(r.out, len(piece))
-	}
 	if !r.hold && len(piece) > together {
-		f := x.send(r.out, piece)
-		r.out = r.out[:0]
-		if r.kind == message.Streamed {
-			r.out, r.late = append(r.out, "\r\n"...), true
-		}
-		return f
+		return x.send(piece, false, nil)
 	}
-	r.out = append(r.out, piece...)
-	if r.kind == message.Streamed {
-		r.out = append(r.out, "\r\n"...)
-	}
-	r.late = false
-	if !r.hold && len(r.out) >= flushAt {
+	r.body = append(r.body, piece...)
+	if !r.hold && len(r.body) >= flushAt {
 		return x.Flush()
 	}
 	return nil
@@ -166,46 +159,27 @@ func (x *Exchange) Add(piece []byte) *fault.Fault {
 // Flush sends what is kept.
 func (x *Exchange) Flush() *fault.Fault {
 	r := &x.reply
-	if len(r.out) == 0 || r.late && len(r.out) == 2 {
+	if len(r.head)+len(r.body) == 0 {
 		return nil
 	}
-	f := x.send(r.out, nil)
-	r.out, r.late = r.out[:0], false
-	return f
+	return x.send(nil, false, nil)
 }
 
 // Finish completes the answer. trailer may be nil.
-func (x *Exchange) Finish(trailer *message.Head) *fault.Fault {
-	r := &x.reply
-	r.hold = false
-	if r.kind == message.Streamed {
-		r.out = append(r.out, "0\r\n"...)
-		if trailer != nil {
-			r.out = h1.AppendFields(r.out, trailer)
-		}
-		r.out = append(r.out, "\r\n"...)
-	}
-	r.late = false
-	f := x.Flush()
-	if f == nil {
-		x.done()
-	}
-	return f
-}
+func (x *Exchange) Finish(trailer *message.Head) *fault.Fault { return x.finish(nil, trailer) }
 
 // FinishWith completes an answer whose whole body is one piece: one call to the
 // kernel carries it all.
 func (x *Exchange) FinishWith(body []byte) *fault.Fault {
-	r := &x.reply
-	r.hold = false
-	if len(body) <= together || r.kind == message.Streamed {
-		if f := x.Add(body); f != nil {
-			return f
-		}
-		return x.Finish(nil)
+	if x.reply.kind == message.NoBody {
+		body = nil
 	}
-	f := x.send(r.out, body)
-	r.out = r.out[:0]
+	return x.finish(body, nil)
+}
+
+func (x *Exchange) finish(body []byte, trailer *message.Head) *fault.Fault {
+	x.reply.hold = false
+	f := x.send(body, true, trailer)
 	if f == nil {
 		x.done()
 	}
@@ -220,52 +194,42 @@ func (x *Exchange) done() {
 	}
 }
 
-// Interim passes an interim (1xx) answer on. HTTP/1.0 clients know none.
+// Interim passes an interim (1xx) answer on. HTTP/1.0 clients know none (RFC 9110
+// §15.2).
 func (x *Exchange) Interim(h *message.Head) *fault.Fault {
-	if x.reply.minor == 0 || x.reply.begun {
+	r := &x.reply
+	if x.speaks10() || r.begun {
 		return nil
 	}
-	x.reply.out = http1.AppendInterim(x.reply.out[:0], h, x.via)
-	return x.interim()
+	r.head = x.Client.AppendInterim(r.head[:0], h, x.via)
+	x.out = message.Out{Head: r.head}
+	return x.write()
 }
 
 // Continue asks the client for its body.
-func (x *Exchange) Continue() *fault.Fault {
-	if x.reply.minor == 0 || x.reply.begun {
-		return nil
-	}
-	x.reply.out = append(x.reply.out[:0], "HTTP/1.1 100 Continue\r\n\r\n"...)
-	return x.interim()
-}
+func (x *Exchange) Continue() *fault.Fault { return x.Interim(nil) }
 
-func (x *Exchange) interim() *fault.Fault {
-	f := x.write(x.reply.out, nil)
-	x.reply.out = x.reply.out[:0]
-	return f
-}
-
-// send sends a part of the final answer.
-func (x *Exchange) send(first, second []byte) *fault.Fault {
-	if !x.reply.begun {
-		x.reply.begun = true
+// send sends what is composed and gathered of the final answer, and piece behind it.
+func (x *Exchange) send(piece []byte, last bool, trailer *message.Head) *fault.Fault {
+	r := &x.reply
+	if !r.begun {
+		r.begun = true
 		x.Trail.Answered = x.Stamp()
 	}
-	return x.write(first, second)
+	x.out = message.Out{Head: r.head, A: r.body, B: piece, Body: r.kind, Last: last, Trailer: trailer}
+	return x.write()
 }
 
-func (x *Exchange) write(first, second []byte) *fault.Fault {
+// write sends x.out, which has the reply's own memory.
+func (x *Exchange) write() *fault.Fault {
 	until, total := x.Loop.Now().Add(int64(x.Opts.Times.Reply)), false
 	if x.Deadline < until {
 		until, total = x.Deadline, true
 	}
-	n, err := x.Client.Stream.Send(first, second, until)
+	n, err := x.Client.Write(&x.out, until)
 	x.Trail.Out += int64(n)
-	for err == loop.ErrInterrupted {
-		// The sending hand's end interrupts whatever its exchange waits for.
-		first, second = rest(first, second, n)
-		n, err = x.Client.Stream.Send(first, second, until)
-		x.Trail.Out += int64(n)
-	}
+	x.reply.head, x.reply.body = x.out.Head[:0], x.out.A[:0]
+	x.out = message.Out{}
 	if err == nil {
 		return nil
 	}
@@ -283,27 +247,15 @@ func (x *Exchange) write(first, second []byte) *fault.Fault {
 	return fault.New(fault.ClientGone, "errno", err.Error()).Because(err)
 }
 
-// rest is what is left of two slices after n bytes.
-func rest(first, second []byte, n int) (a, b []byte) {
-	if n < len(first) {
-		return first[n:], second
-	}
-	return nil, second[n-len(first):]
-}
-
-// cut makes it visible that the answer is not whole: no last chunk, or a reset
-// where only the length would tell.
+// cut makes it visible that the answer is not whole. What came before the fault
+// is the client's, also for a diagnosis.
 func (x *Exchange) cut() {
-	x.reply.broken = true
-	x.Trail.Cut = true
-	if x.reply.kind == message.Streamed {
-		x.reply.hold = false
-		x.reply.late = false
-		x.Flush() // what came before the fault is the client's, also for a diagnosis
-		x.Client.Stream.Close()
-		return
-	}
-	x.Client.Stream.Abort()
+	r := &x.reply
+	r.broken, r.hold, x.Trail.Cut = true, false, true
+	x.out = message.Out{Head: r.head, A: r.body, Body: r.kind}
+	x.Trail.Out += int64(x.Client.Cut(&x.out, x.Loop.Now().Add(int64(x.Opts.Times.Reply))))
+	r.head, r.body = x.out.Head[:0], x.out.A[:0]
+	x.out = message.Out{}
 }
 
 // retryAfter is what a 503 tells clients: long enough for an ejected endpoint to

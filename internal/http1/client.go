@@ -29,6 +29,7 @@ type Client struct {
 	offset  int64     // of the body's framing consumed so far
 	until   loop.Time // bounds what is read to be forgotten; 0 if nothing is
 	taken   int64     // bytes of the current message consumed, head included
+	late    bool      // the CRLF behind the last chunk sent is still owed
 }
 
 // Init begins a connection.
@@ -215,6 +216,35 @@ func (c *Client) Taken() int64 { return c.taken }
 // Left is the least number of bytes of the body that are yet to be read; of a
 // chunked one no more is known than the rest of its current chunk.
 func (c *Client) Left() int64 { return c.body.Left() }
+
+// discardMost is how much unread body is cheaper to read than a new connection,
+// and lingerMost how much is read after an answer so that this is not lost to a
+// reset. lingerTime bounds both: nginx reads for 30 s, 5 s between reads; clients
+// that upload without reading need less.
+const (
+	discardMost = 64 << 10
+	lingerMost  = 1 << 20
+	lingerTime  = 5 * time.Second
+)
+
+// Relax gives the buffer back if it is empty. Many exchanges wait for their
+// upstream at once; with a buffer each they would drive one another out of the cache.
+func (c *Client) Relax() { c.In.ReleaseEmpty() }
+
+// Wire is the bare connection and what was read of it beyond the request.
+func (c *Client) Wire() (loop.Stream, *loop.Buffer) { return c.Stream, &c.In }
+
+// Settle makes the connection ready for another request, or ends it in a way
+// that loses no answer.
+func (c *Client) Settle(close bool) (again bool) {
+	switch {
+	case !close && c.Discard(discardMost, lingerTime):
+		return true
+	case !c.BodyDone() || c.In.Len() > 0:
+		c.Linger(lingerMost, lingerTime)
+	}
+	return false
+}
 
 // Discard reads and forgets the rest of a request's body so that the connection
 // can serve another request. It gives up, and returns false, when more than

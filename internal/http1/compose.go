@@ -81,9 +81,12 @@ func AppendAnswer(dst []byte, h *message.Head, o *message.Back) []byte {
 // appendVia ends a head with our Via, which tells the version that the message
 // came in (RFC 9110 §7.6.3).
 func appendVia(dst []byte, h *message.Head, via []byte) []byte {
-	if h.Minor == 0 {
+	switch {
+	case h.Major == 2:
+		dst = append(dst, "Via: 2.0 "...)
+	case h.Minor == 0:
 		dst = append(dst, "Via: 1.0 "...)
-	} else {
+	default:
 		dst = append(dst, "Via: 1.1 "...)
 	}
 	return append(append(dst, via...), "\r\n\r\n"...)

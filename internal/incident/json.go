@@ -24,6 +24,7 @@ type (
 		Scheme         string        `json:"url.scheme,omitempty"`
 		Authority      text          `json:"authority,omitempty"`
 		Path           text          `json:"path,omitempty"`
+		Major          uint8         `json:"major,omitempty"`
 		Minor          uint8         `json:"minor,omitempty"`
 		Route          string        `json:"http.route,omitempty"`
 		HeadRead       ms            `json:"head_read_ms,omitempty"`
@@ -138,7 +139,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 func (r *Record) MarshalJSON() ([]byte, error) {
 	t := r.Trail
 	j := recordJSON{Incident: string(t.Incident[:]), Began: t.Began, Client: text(t.Client), Trusted: t.Trusted,
-		Method: text(t.Method), Scheme: t.Scheme, Authority: text(t.Authority), Path: text(t.Path), Minor: t.Minor,
+		Method: text(t.Method), Scheme: t.Scheme, Authority: text(t.Authority), Path: text(t.Path), Major: t.Major, Minor: t.Minor,
 		Route: t.Route, HeadRead: ms(t.HeadRead), BodyRead: ms(t.BodyRead), Answered: ms(t.Answered), Ended: ms(t.Ended),
 		Status: t.Status, UpstreamStatus: t.UpstreamStatus, In: t.In, Out: t.Out, Cut: t.Cut, Fault: encodeFault(t.Fault),
 		Rescued: t.Rescued, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
@@ -209,7 +210,7 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("not an incident record: %q is no incident id", j.Incident)
 	}
 	t := &trail.Trail{Incident: id, Began: j.Began, Client: octets(j.Client), Trusted: j.Trusted, Method: octets(j.Method),
-		Scheme: j.Scheme, Authority: octets(j.Authority), Path: octets(j.Path), Minor: j.Minor, Route: j.Route,
+		Scheme: j.Scheme, Authority: octets(j.Authority), Path: octets(j.Path), Major: j.Major, Minor: j.Minor, Route: j.Route,
 		HeadRead: trail.Stamp(j.HeadRead), BodyRead: trail.Stamp(j.BodyRead), Answered: trail.Stamp(j.Answered),
 		Ended: trail.Stamp(j.Ended), Status: j.Status, UpstreamStatus: j.UpstreamStatus, In: j.In, Out: j.Out, Cut: j.Cut,
 		Fault: decodeFault(j.Fault), Rescued: j.Rescued, Withheld: decodeFault(j.Withheld)}

@@ -59,9 +59,7 @@ func (c *call) takeBody() *fault.Fault {
 	b, x := &c.body, c.x
 	if x.Request.Framing.Body == message.NoBody {
 		b.whole = true
-		// Many exchanges wait for their upstream at once; with a buffer each they
-		// would drive one another out of the cache.
-		x.Client.In.ReleaseEmpty()
+		x.Client.Relax()
 		return nil
 	}
 	for {

@@ -37,7 +37,8 @@ func (c *call) tunnel() *fault.Fault {
 	}
 	a.DropHead()
 	up := c.conn
-	end := tunnel.Join(c.p.loop, x.Client.Stream, up.Stream, &x.Client.In, &a.In, int64(c.p.o.Tunnel))
+	down, ahead := x.Client.Wire()
+	end := tunnel.Join(c.p.loop, down, up.Stream, ahead, &a.In, int64(c.p.o.Tunnel))
 	a.Received += end.Down
 	c.tunnelled += end.Up
 	x.Switched(end.Up, end.Down)
@@ -45,7 +46,7 @@ func (c *call) tunnel() *fault.Fault {
 		return fault.New(fault.WSIdleTimeout, "limit", c.p.o.Tunnel.String(), "got", strconv.FormatInt(end.Down, 10))
 	}
 	if end.Err != nil && !errors.Is(end.Err, io.EOF) {
-		x.Client.Stream.Abort()
+		x.Client.Abort()
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ type Trail struct {
 	Scheme    string // "http" or "https" at the client's side
 	Authority []byte
 	Path      []byte // path and query as received
-	Minor     uint8  // HTTP/1.Minor of the client
+	Major     uint8  // HTTP version of the client; 0 while nothing was read
+	Minor     uint8
 	Route     string // name of the route or upstream
 
 	HeadRead Stamp // the request's head was complete
@@ -151,7 +152,7 @@ func (t *Trail) Reset() {
 	clear(t.Tries())
 	clear(t.Receipts())
 	t.Began, t.Client, t.Trusted, t.Method, t.Scheme, t.Authority, t.Path = 0, nil, false, nil, "", nil, nil
-	t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = 0, "", 0, 0, 0, 0
+	t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = 0, 0, "", 0, 0, 0, 0
 	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
 	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
 }
