@@ -28,8 +28,8 @@ type Line struct {
 
 var crlf = []byte("\r\n")
 
-// together is the size up to which a piece is copied behind its framing: one
-// slice for the kernel is cheaper than two, and a chunk's end costs no call.
+// together is the size up to which a piece is copied beside its framing or others:
+// one slice for the kernel is cheaper than two, and a chunk's end costs no call.
 const together = 4 << 10
 
 // Begin begins an exchange on s: what an earlier one left behind is forgotten.

@@ -6,10 +6,6 @@ import (
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
-// together is the size up to which a piece is copied beside others, to leave in
-// one packet with them; above it a second slice for the kernel is cheaper.
-const together = 4 << 10
-
 // AppendAnswer composes the head of an upstream's answer.
 func (c *Client) AppendAnswer(dst []byte, h *message.Head, b *message.Back) []byte {
 	return AppendAnswer(dst, h, b)
