@@ -26,17 +26,21 @@ var params = map[string]string{
 	"alert":     "number of a TLS alert (RFC 8446 §6); value is its text",
 	"attempts":  "a number of attempts; for several addresses, each with its errno: [::1]:80 ECONNREFUSED after 1ms, 127.0.0.1:80 ECONNREFUSED after 1ms",
 	"byte":      "the offending byte: ':', 0x20 (space) or 0xe9",
+	"code":      "an HTTP/2 error code by its name, or its number if it has none: PROTOCOL_ERROR, 0xf1; or a gRPC status",
 	"coding":    "a transfer or content coding",
 	"count":     "a number of things",
+	"debug":     "the debug data of a GOAWAY, quoted, shortened; nothing if there is none",
 	"delivered": `"none" when TCP proves that no byte of the request was delivered`,
 	"endpoint":  "the endpoint as it was configured",
 	"errno":     "what the kernel said: ECONNREFUSED, or in its words",
 	"field":     "a field name as received",
 	"flaw":      "the broken rule in a few words: white space between name and colon",
+	"frame":     "an HTTP/2 frame: DATA frame of 5 bytes on stream 1; or only its type: PING",
 	"got":       "what came, quoted where it is bytes",
 	"host":      "the name that was looked up, or that a certificate was to prove",
 	"idle":      "how long a connection had not been used, as a Go duration",
 	"issuer":    "the distinguished name of a certificate's issuer",
+	"last":      "the last stream that a GOAWAY names",
 	"limit":     "the limit that was reached: a Go duration such as 5s, or a plain number",
 	"line":      "the offending line, quoted, shortened",
 	"loop":      "the value of Via, the path of the loop",
@@ -50,10 +54,12 @@ var params = map[string]string{
 	"resolver":  "address of the DNS server that was asked",
 	"size":      "a number of bytes",
 	"status":    "a status code that was received",
+	"stream":    "the number of an HTTP/2 stream; 0 is the connection",
 	"subject":   "the distinguished name of a certificate's subject",
 	"types":     "types of DNS records: A, AAAA",
 	"value":     "a value as received, quoted; or what a library said, in its words",
 	"want":      "what should have come",
+	"window":    "whose flow control window: stream 1, or the connection",
 }
 
 // options are those of the gateway that a row may recommend.
@@ -98,14 +104,18 @@ var otherStatus = map[ID]string{
 
 // noStatus says why a failure has no status of its own.
 var noStatus = map[ID]string{
-	ReplyTimeout:  "its answer has begun",
-	WSIdleTimeout: "the answer was 101, and ended",
+	ReplyTimeout:   "its answer has begun",
+	RequestH2Error: "no answer can be given: the connection ends with GOAWAY",
+	RequestH2Flood: "no answer can be given: the connection ends with GOAWAY",
+	WSIdleTimeout:  "the answer was 101, and ended",
 }
 
 // noProxy says why a failure has no Proxy-Status type.
 var noProxy = map[ID]string{
-	ClientGone:   "nobody is left to read it",
-	ReplyTimeout: "nobody is left to read it",
+	ClientGone:     "nobody is left to read it",
+	RequestH2Error: "no answer can be given: the connection ends with GOAWAY",
+	RequestH2Flood: "no answer can be given: the connection ends with GOAWAY",
+	ReplyTimeout:   "nobody is left to read it",
 }
 
 // noSide says why nobody has to act.
@@ -114,44 +124,46 @@ var noSide = map[ID]string{
 }
 
 // manuals are the sources beside RFCs that a Rule may cite.
-var manuals = []string{"connect(2)", "socket(2)", "write(2)", "unix(7)"}
+var manuals = []string{"connect(2)", "socket(2)", "write(2)", "unix(7)", grpcOverHTTP2, grpcMapping}
 
 // outside lists those names of testdata/faults.txt, the full list of what can
-// go wrong up to HTTP/1.1, that have no row, each with the reason.
+// go wrong up to HTTP/2 and gRPC, that have no row, each with the reason.
 var outside = map[string]string{
-	"no_route":                   "there is one upstream and no routing yet: each request has somewhere to go",
-	"no_cluster":                 "upstreams are given as arguments and have no names that could be wrong",
-	"upstream_addr_invalid":      "refused at the start, before there is a request",
-	"pool_empty":                 "at least one endpoint must be given",
-	"pool_all_unhealthy":         "ejected endpoints are tried when no other is left, so the attempt's own fault is shown",
-	"circuit_open":               "ejection is the only breaker, and it never closes the whole upstream",
-	"pool_exhausted":             "endpoints have no cap of connections",
-	"queue_full":                 "requests wait in no queue",
-	"queue_timeout":              "requests wait in no queue",
-	"rate_limited":               "there are no rate limits",
-	"request_denied":             "there are no access rules",
-	"auth_service_failed":        "there are no authorization requests",
-	"loop_cdn":                   "CDN-Loop is passed on and not judged; loop_via finds the loops through this node",
-	"destination_ip_prohibited":  "endpoints are chosen by the operator, never by a request",
-	"response_transform_failed":  "answers are not transformed",
-	"gateway_draining":           "a drain finishes what has begun and answers nothing with 503",
-	"dns_srv_empty":              "SRV records are not asked for",
-	"socks_failed":               "there are no parent proxies",
-	"proxy_header_rejected":      "no PROXY header is sent to upstreams",
-	"tls_alpn_mismatch":          "http/1.1 is the only offer: a server without it answers alert 120 or picks nothing",
-	"tls_cert_revoked":           "revocation is not checked",
-	"tls_pin_mismatch":           "certificates are not pinned",
-	"tls_early_data_rejected":    "no early data is sent",
-	"tls_renegotiation":          "crypto/tls refuses it and it cannot be told from other broken records",
-	"reuse_wrong_tenant":         "requests carry no marker that an answer could be compared with",
-	"path_mtu_blackhole":         "it cannot be told from silence without TCP statistics over time: body_read_timeout",
-	"body_too_slow":              "there is no minimum rate: body_read_timeout and total_timeout bound slow answers",
-	"body_buffer_overflow_spool": "answers are never spooled",
-	"content_coding_truncated":   "content is not decoded",
-	"content_coding_unsupported": "content is not decoded",
-	"decompression_bomb":         "content is not decoded",
-	"content_digest_mismatch":    "digests are not computed",
-	"range_mismatch":             "ranges are not cut or joined",
+	"no_route":                        "there is one upstream and no routing yet: each request has somewhere to go",
+	"no_cluster":                      "upstreams are given as arguments and have no names that could be wrong",
+	"upstream_addr_invalid":           "refused at the start, before there is a request",
+	"pool_empty":                      "at least one endpoint must be given",
+	"pool_all_unhealthy":              "ejected endpoints are tried when no other is left, so the attempt's own fault is shown",
+	"circuit_open":                    "ejection is the only breaker, and it never closes the whole upstream",
+	"pool_exhausted":                  "endpoints have no cap of connections",
+	"queue_full":                      "requests wait in no queue",
+	"queue_timeout":                   "requests wait in no queue",
+	"rate_limited":                    "there are no rate limits",
+	"request_denied":                  "there are no access rules",
+	"auth_service_failed":             "there are no authorization requests",
+	"loop_cdn":                        "CDN-Loop is passed on and not judged; loop_via finds the loops through this node",
+	"destination_ip_prohibited":       "endpoints are chosen by the operator, never by a request",
+	"response_transform_failed":       "answers are not transformed",
+	"gateway_draining":                "a drain finishes what has begun and answers nothing with 503",
+	"dns_srv_empty":                   "SRV records are not asked for",
+	"socks_failed":                    "there are no parent proxies",
+	"proxy_header_rejected":           "no PROXY header is sent to upstreams",
+	"tls_alpn_mismatch":               "a server without a protocol of ours answers alert 120 or picks nothing, which means http/1.1",
+	"tls_cert_revoked":                "revocation is not checked",
+	"tls_pin_mismatch":                "certificates are not pinned",
+	"tls_early_data_rejected":         "no early data is sent",
+	"tls_renegotiation":               "crypto/tls refuses it and it cannot be told from other broken records",
+	"reuse_wrong_tenant":              "requests carry no marker that an answer could be compared with",
+	"path_mtu_blackhole":              "it cannot be told from silence without TCP statistics over time: body_read_timeout",
+	"body_too_slow":                   "there is no minimum rate: body_read_timeout and total_timeout bound slow answers",
+	"body_buffer_overflow_spool":      "answers are never spooled",
+	"content_coding_truncated":        "content is not decoded",
+	"content_coding_unsupported":      "content is not decoded",
+	"decompression_bomb":              "content is not decoded",
+	"content_digest_mismatch":         "digests are not computed",
+	"range_mismatch":                  "ranges are not cut or joined",
+	"h2_extended_connect_unsupported": "upgrades take an HTTP/1.1 connection: no extended CONNECT is sent",
+	"grpc_message_too_large":          "messages are passed on as they come and have no limit of their own: body_too_large",
 }
 
 // declaredIDs reads the constants of ids.go: name in Go to value, in order.
@@ -437,7 +449,8 @@ func TestRetry(t *testing.T) {
 		}
 	}
 	for _, r := range Catalogue() {
-		if r.Retry == RU && r.Kind != Notice {
+		// HTTP/2 has frames that say "not processed"; HTTP/1.1 says it by an answer.
+		if r.Retry == RU && r.Kind != Notice && !strings.HasPrefix(string(r.ID), "h2_") {
 			t.Errorf("%s: the upstream says \"not processed\" by a valid answer, which is a notice", r.ID)
 		}
 	}

@@ -246,7 +246,7 @@ func Lookup(id ID) *Row {
 // Known reports whether the catalogue has a row for id.
 func Known(id ID) bool { return byID[id] != nil }
 
-var all, byID = index(client, local, resolving, connecting, securing, sending, heading, fields, framing, content, switching, meaning)
+var all, byID = index(client, local, resolving, connecting, securing, sending, heading, fields, framing, content, http2, switching, meaning, grpc)
 
 func index(families ...[]Row) ([]*Row, map[ID]*Row) {
 	var rows []*Row
