@@ -12,7 +12,7 @@ import (
 // nothing, with whatever deadlines.
 func TestNoAllocations(t *testing.T) {
 	t.Run("portable", func(t *testing.T) {
-		noAllocations(t, loop.Portable(loop.PortableOptions{Loops: 1}))
+		noAllocations(t, loop.Portable(loop.PortableOptions{Loops: 1}), false)
 	})
 	if loop.HasEpoll {
 		t.Run("epoll", func(t *testing.T) {
@@ -20,12 +20,14 @@ func TestNoAllocations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			noAllocations(t, e)
+			noAllocations(t, e, true)
 		})
 	}
 }
 
-func noAllocations(t *testing.T, e loop.Engine) {
+// noAllocations: restsFree says that neither Rest nor Spawn allocates. The portable
+// engine starts a goroutine for them.
+func noAllocations(t *testing.T, e loop.Engine, restsFree bool) {
 	ln, err := e.Listen(loop.Address{IP: loopback})
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +81,25 @@ func noAllocations(t *testing.T, e loop.Engine) {
 			l.Sleep(l.Now() + 1000)
 		}); n != 0 {
 			t.Errorf("waits: %v allocations", n)
+		}
+		if restsFree {
+			var err error
+			woken := func(e error) { err = e; me.Wake() }
+			spawned := func() { me.Wake() }
+			one := []byte("x")
+			if n := testing.AllocsPerRun(200, func() {
+				s.Rest(l.Now()+60e9, woken)
+				s.Send(one, nil, loop.Never)
+				l.Park(loop.Never)
+				if err != nil || s.Fill(&b, loop.Try) != nil {
+					t.Error("no input after the rest")
+				}
+				b.Release()
+				l.Spawn(spawned)
+				l.Park(loop.Never)
+			}); n != 0 {
+				t.Errorf("Rest and Spawn: %v allocations", n)
+			}
 		}
 	})
 	<-done

@@ -27,6 +27,7 @@ type conn struct {
 	ended  error  // what comes after stash; nil if not known
 	broken error  // what a write met, and a read may not be told again
 	rd, wr half
+	rester
 }
 
 func newConn(l *ploop, c net.Conn) *conn {
@@ -57,16 +58,11 @@ func (s *conn) Fill(b *Buffer, until Time) error {
 	if b.full() {
 		return ErrFull
 	}
-	s.rd.enter(t, until)
-	defer s.rd.leave()
-	s.look(until == Try)
-	for len(s.stash) == 0 {
-		if s.ended != nil {
-			return s.ended
-		}
-		if err := s.wait(t); err != nil {
-			return err
-		}
+	if err := s.await(t, until); err != nil {
+		return err
+	}
+	if len(s.stash) == 0 {
+		return s.ended
 	}
 	n := copy(b.Space(&l.pool), s.stash)
 	b.Took(n)
@@ -75,6 +71,29 @@ func (s *conn) Fill(b *Buffer, until Time) error {
 		s.stash = nil
 	}
 	return nil
+}
+
+// await waits until there is something in stash, or the input has ended.
+func (s *conn) await(t *task, until Time) error {
+	s.rd.enter(t, until)
+	defer s.rd.leave()
+	s.look(until == Try)
+	for len(s.stash) == 0 && s.ended == nil {
+		if err := s.wait(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *conn) Rest(until Time, f func(error)) {
+	s.l.task()
+	s.rest(s.l, func(t *task) error {
+		if s.closed {
+			return ErrClosed
+		}
+		return s.await(t, until)
+	}, f)
 }
 
 func (s *conn) Ask(first, second []byte, b *Buffer, until Time) (int, error) {

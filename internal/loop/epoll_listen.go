@@ -235,9 +235,10 @@ func (s *esocket) hand(fd uintptr, remote Address) {
 	l.connections.Add(1)
 	if l == s.l {
 		l.adopt(fd, remote, s.serve)
+		l.e.leave() // its task counts
 		return
 	}
-	l.deliver(parcel{do: func() { l.adopt(fd, remote, s.serve) }})
+	l.deliver(parcel{do: func() { l.adopt(fd, remote, s.serve) }, counted: true})
 }
 
 // least is the loop for a connection that own accepted: itself, unless another
@@ -263,10 +264,11 @@ func (l *eloop) adopt(fd uintptr, remote Address, serve func(Loop, Stream)) {
 	s, errno := newEsock(l, fd, remote, false)
 	if errno != 0 {
 		l.e.complain("epoll_ctl", errno)
-		l.e.leave()
 		return
 	}
-	l.ready = append(l.ready, newEtask(l, func() { serve(l, s) }))
+	t := l.spawn()
+	t.serve, t.s = serve, s
+	l.ready = append(l.ready, t)
 }
 
 // fail stops watching for a while: for want of descriptors another try helps only

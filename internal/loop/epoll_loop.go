@@ -53,8 +53,8 @@ type epoll struct {
 	loops   []Loop
 	running sync.WaitGroup // the loops
 
-	// active counts tasks, and 1 until Close. At 0 the engine is dead and its loops
-	// end.
+	// active counts the loops that have tasks, tasks on their way to a loop, and 1
+	// until Close. At 0 the engine is dead and its loops end.
 	active atomic.Int64
 
 	mu        sync.Mutex
@@ -64,7 +64,7 @@ type epoll struct {
 
 func (e *epoll) Loops() []Loop { return e.loops }
 
-// enter counts one more task; false if the engine is dead.
+// enter counts one more; false if the engine is dead.
 func (e *epoll) enter() bool {
 	for {
 		n := e.active.Load()
@@ -112,9 +112,11 @@ type eloop struct {
 	bell  int // an eventfd: rings when the inbox has something for a loop that waits
 
 	cur   *etask   // nil while no task runs
+	tasks int      // that have not ended, streams at rest included
 	ready []*etask // to be resumed, in this order
 	spare []*etask // storage of the last round's ready
 	idle  []*coro  // without a task; the last one used is the next to be used
+	spent []*etask // that may be used again; likewise
 	wheel timers
 
 	work   int  // done so far, see budget
@@ -202,8 +204,9 @@ func (l *eloop) watch(fd uintptr, number, gen int32, events uint32) syscall.Errn
 // A parcel comes from another goroutine: a task to start or to go on with, or
 // something for the loop itself to do, which must not wait.
 type parcel struct {
-	task *etask
-	do   func()
+	task    *etask
+	do      func()
+	counted bool // by epoll.enter
 }
 
 // deliver puts p into the inbox; false if the loop has ended.
@@ -241,7 +244,27 @@ func (l *eloop) unpack() {
 		}
 		if p.task != nil {
 			l.ready = append(l.ready, p.task)
+			if p.counted {
+				l.enter()
+			}
 		}
+		if p.counted {
+			l.e.leave()
+		}
+	}
+}
+
+// enter and leave count the tasks of the loop, and the loop once while it has
+// some: loops share a counter that they seldom touch.
+func (l *eloop) enter() {
+	if l.tasks++; l.tasks == 1 {
+		l.e.active.Add(1) // it is not 0: whoever starts a task is counted
+	}
+}
+
+func (l *eloop) leave() {
+	if l.tasks--; l.tasks == 0 {
+		l.e.leave()
 	}
 }
 
@@ -430,9 +453,15 @@ func (l *eloop) vacate(s *esock) {
 	l.free = append(l.free, s.slot)
 }
 
-func (l *eloop) Index() int    { return l.index }
-func (l *eloop) Pool() *Pool   { return &l.pool }
-func (l *eloop) Current() Task { return l.task() }
+func (l *eloop) Index() int  { return l.index }
+func (l *eloop) Pool() *Pool { return &l.pool }
+
+// Current gives a handle of the task away, which then must be its own for ever.
+func (l *eloop) Current() Task {
+	t := l.task()
+	t.again = false
+	return t
+}
 
 // task is the running task. It panics if there is none, as somebody then calls a
 // method of the loop from elsewhere.

@@ -41,6 +41,12 @@ type esock struct {
 	rd, wr *etask // who is in Fill and in Send
 	sent   uint64
 	remote Address
+
+	// While the stream is at rest: what to run, and the deadline. The timer may be
+	// armed for an earlier moment, or without a rest: as for waits, see etask.
+	rest  func(error)
+	until Time
+	timer timer
 }
 
 // interest is all that can happen. EPOLLERR and EPOLLHUP come unasked.
@@ -74,6 +80,9 @@ func (s *esock) event(events uint32) {
 		s.readable = true
 		if s.rd != nil {
 			s.rd.wake()
+		}
+		if s.rest != nil {
+			s.rise(nil)
 		}
 	}
 	if events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
@@ -149,9 +158,6 @@ func (s *esock) wait(t *etask, until Time) error {
 	}
 	return err
 }
-
-// errNothing is what receive says when no input is there.
-var errNothing = io.ErrNoProgress
 
 // receive reads once.
 func (s *esock) receive(b *Buffer) error {
@@ -291,6 +297,59 @@ func (s *esock) push(a, b []byte) (n int, errno syscall.Errno) {
 	return n, 0
 }
 
+func (s *esock) Rest(until Time, f func(error)) {
+	l := s.l
+	l.task()
+	alone(s.rd)
+	if s.rest != nil {
+		panic("loop: a stream at rest cannot rest once more")
+	}
+	l.enter() // until the task of f ends
+	s.rest = f
+	switch {
+	case s.closed:
+		s.rise(ErrClosed)
+	case (s.readable || until <= l.clock()) && s.look() != errNothing:
+		s.rise(nil)
+	case until <= l.clock():
+		s.rise(ErrTimeout)
+	default:
+		s.until = until
+		if until != Never && (s.timer.pos == 0 || until < s.timer.at) {
+			s.timer.owner = s
+			l.wheel.arm(&s.timer, until)
+		}
+	}
+}
+
+// rise ends the rest: its function becomes a task.
+func (s *esock) rise(err error) {
+	l := s.l
+	t := l.spawn()
+	l.tasks-- // it was counted already
+	t.rested, t.err = s.rest, err
+	s.rest = nil
+	l.ready = append(l.ready, t)
+}
+
+// expired is called by the timer of Rest.
+func (s *esock) expired(now Time) {
+	switch {
+	case s.rest == nil:
+	case s.until <= now:
+		s.rise(ErrTimeout)
+	case s.until != Never:
+		s.l.wheel.arm(&s.timer, s.until)
+	}
+}
+
+func (s *esock) Rouse() {
+	s.l.task()
+	if s.rest != nil {
+		s.rise(ErrInterrupted)
+	}
+}
+
 // Check asks the kernel, always: it is asked before a kept connection is used
 // again, when bytes that nobody asked for would be taken for the answer. What the
 // edges know is as old as the loop's last fetch, which under load is many
@@ -300,12 +359,20 @@ func (s *esock) Check() error {
 	if s.closed {
 		return ErrClosed
 	}
+	if err := s.look(); err != errNothing {
+		return err
+	}
+	return nil
+}
+
+// look says what is next: errNothing, ErrInput, or how the input ended.
+func (s *esock) look() error {
 	var one [1]byte
 	n, errno := recv(s.fd, one[:], syscall.MSG_PEEK)
 	switch {
 	case errno == syscall.EAGAIN:
 		s.readable = false
-		return nil
+		return errNothing
 	case n > 0:
 		s.readable = true
 		return ErrInput
@@ -350,6 +417,10 @@ func (s *esock) close() {
 	s.closed = true
 	closeFd(s.fd)
 	s.l.vacate(s)
+	s.l.wheel.disarm(&s.timer)
+	if s.rest != nil {
+		s.rise(ErrClosed)
+	}
 	if !s.active {
 		s.l.connections.Add(-1)
 	}

@@ -12,7 +12,7 @@ import (
 // keepIdle bounds the coroutines that a busy loop keeps without a task.
 const keepIdle = 256
 
-// shrink gives up the coroutines without a task: a loop that has had nothing to do
+// shrink gives up the coroutines without a task, and tasks to be used again: a loop that has had nothing to do
 // for milliseconds needs no warm stacks, and a new one costs a microsecond.
 func (l *eloop) shrink() {
 	kept := l.idle[:0]
@@ -25,6 +25,11 @@ func (l *eloop) shrink() {
 	}
 	clear(l.idle[len(kept):])
 	l.idle = kept
+	for _, t := range l.spent {
+		l.wheel.disarm(&t.timer) // it would wake the loop for nothing
+	}
+	clear(l.spent)
+	l.spent = l.spent[:0]
 }
 
 // A coro is a coroutine: a goroutine that runs only while the loop's goroutine
@@ -72,7 +77,7 @@ func (c *coro) serve() {
 		}
 	}()
 	for {
-		c.t.f()
+		c.t.run()
 		if !c.rest() {
 			break
 		}
@@ -83,11 +88,9 @@ func (c *coro) serve() {
 // rest ends the task and waits for the next one; false if there will be none.
 func (c *coro) rest() bool {
 	l, t := c.l, c.t
-	t.done = true
-	l.wheel.disarm(&t.timer)
-	t.co, t.f = nil, nil
 	c.t = nil
-	l.e.leave()
+	t.end()
+	l.leave()
 	if len(l.idle) >= keepIdle && !c.dying {
 		return false
 	}
@@ -110,8 +113,14 @@ func (p *taskPanic) Unwrap() error {
 
 type etask struct {
 	l  *eloop
-	f  func()
 	co *coro // nil before the first step and after the last
+
+	// What it runs: f, or serve with s, or rested with err.
+	f      func()
+	serve  func(Loop, Stream)
+	s      *esock
+	rested func(error)
+	err    error
 
 	// timer fires at the deadline of a wait, or earlier: it is armed anew only when
 	// an earlier moment is wanted, so that a wait that ends well costs no work on
@@ -124,12 +133,51 @@ type etask struct {
 	permit      bool // a Wake that no Park has seen
 	interrupted bool // an Interrupt that no wait has seen
 	done        bool
+	again       bool // nobody has a handle of it: it is used again after its end
 }
 
 func newEtask(l *eloop, f func()) *etask {
 	t := &etask{l: l, f: f, until: Never}
 	t.timer.owner = t
 	return t
+}
+
+// spawn makes a task without a handle. It counts from now on.
+func (l *eloop) spawn() *etask {
+	l.enter()
+	if n := len(l.spent); n > 0 {
+		t := l.spent[n-1]
+		l.spent = l.spent[:n-1]
+		return t
+	}
+	t := newEtask(l, nil)
+	t.again = true
+	return t
+}
+
+func (t *etask) run() {
+	switch {
+	case t.rested != nil:
+		t.rested(t.err)
+	case t.serve != nil:
+		t.serve(t.l, t.s)
+	default:
+		t.f()
+	}
+}
+
+// end makes t ready for another life if nobody can know of this one. Its timer
+// may stay armed: as with waits, it mostly fires when a later moment is wanted.
+func (t *etask) end() {
+	l := t.l
+	t.co, t.f, t.serve, t.s, t.rested, t.err = nil, nil, nil, nil, nil, nil
+	if t.again && len(l.spent) < keepIdle {
+		t.permit, t.interrupted = false, false
+		l.spent = append(l.spent, t)
+		return
+	}
+	t.done = true
+	l.wheel.disarm(&t.timer)
 }
 
 // resume lets t run until it waits or ends.
@@ -221,14 +269,21 @@ func (t *etask) Interrupt() {
 func (l *eloop) Go(f func()) Task {
 	l.task()
 	t := newEtask(l, f)
-	l.e.enter() // cannot fail: the calling task counts
+	l.enter()
 	l.ready = append(l.ready, t)
 	return t
 }
 
+func (l *eloop) Spawn(f func()) {
+	l.task()
+	t := l.spawn()
+	t.f = f
+	l.ready = append(l.ready, t)
+}
+
 func (l *eloop) Post(f func()) {
 	if l.e.enter() {
-		l.deliver(parcel{task: newEtask(l, f)})
+		l.deliver(parcel{task: newEtask(l, f), counted: true})
 	}
 }
 

@@ -108,6 +108,9 @@ type Loop interface {
 	// Go starts a task on this loop. It begins when the caller waits or ends,
 	// or before Go returns: do not count on either. Must be called from a task.
 	Go(f func()) Task
+	// Spawn is Go for a task that nobody needs a handle of. An engine uses the task
+	// again after its end, so starting it need not allocate.
+	Spawn(f func())
 	// Post starts a task on this loop from anywhere: another loop, or outside.
 	Post(f func())
 	// Current is the running task.
@@ -161,6 +164,17 @@ type Stream interface {
 	// and nothing was read: Send the rest. Otherwise err is Fill's. A FIN that
 	// came before may be noticed some 100 ms late; ErrFull comes before all.
 	Ask(first, second []byte, b *Buffer, until Time) (n int, err error)
+	// Rest leaves the stream to the loop until there is something to read: the
+	// calling task may end meanwhile, and neither a task nor a buffer is held. Then
+	// f runs, once, as a new task (see Loop.Spawn). Its argument is nil if input,
+	// FIN or an error is there, so that Fill will not wait, or only for the rest of
+	// a TLS record; ErrTimeout if the moment came, ErrInterrupted after Rouse,
+	// ErrClosed if the stream was closed. As with Fill, what is there wins over a
+	// moment that has passed. Until f runs nobody may Fill the stream; it counts
+	// for Engine.Close like a task.
+	Rest(until Time, f func(error))
+	// Rouse ends a Rest, if there is one. It never waits.
+	Rouse()
 	// Check looks without waiting: nil if the stream is open and silent, io.EOF
 	// if the peer's FIN is next, ErrInput if bytes are next, else what broke it.
 	// It consumes nothing.

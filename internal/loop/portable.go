@@ -209,9 +209,34 @@ func (l *ploop) Go(f func()) Task {
 	return t
 }
 
+func (l *ploop) Spawn(f func()) { l.Go(f) }
+
 func (l *ploop) Post(f func()) {
 	if l.e.enter() {
 		go (&task{l: l}).run(f)
+	}
+}
+
+// rester is Rest of the streams of this engine: a task waits for them.
+type rester struct{ task Task }
+
+// rest starts the wait; await waits for input without reading it.
+func (r *rester) rest(l *ploop, await func(*task) error, f func(error)) {
+	if r.task != nil {
+		panic("loop: a stream at rest cannot rest once more")
+	}
+	r.task = l.Go(func() {
+		t := l.task()
+		err := await(t)
+		r.task = nil
+		t.takeInterrupt() // a Rouse that came too late
+		f(err)
+	})
+}
+
+func (r *rester) Rouse() {
+	if r.task != nil {
+		r.task.Interrupt()
 	}
 }
 

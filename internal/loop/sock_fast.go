@@ -65,6 +65,7 @@ type sock struct {
 	broken syscall.Errno
 	sent   uint64
 
+	rester
 	rd, wr          half
 	onRead, onWrite func(uintptr) bool // readReady, writeReady; made once
 
@@ -73,6 +74,7 @@ type sock struct {
 	rdErr error
 	rdOut bool // the loop was let go for a wait
 	ask   bool // send a and b first (Ask)
+	peek  bool // only wait (Rest)
 
 	// What Send asks of writeReady.
 	a, b  []byte
@@ -203,6 +205,15 @@ func (s *sock) readReady(uintptr) bool {
 		// that came before is forgotten too, and if the peer then only listens,
 		// nothing more will come: hence askBlind.
 		s.rdErr = s.rd.wait(askBlind)
+		s.rdOut = s.rdErr == nil
+		return !s.rdOut
+	}
+	if s.peek {
+		if s.rdErr = s.look(); s.rdErr != errNothing {
+			s.rdErr = nil
+			return true
+		}
+		s.rdErr = s.rd.wait(0)
 		s.rdOut = s.rdErr == nil
 		return !s.rdOut
 	}
@@ -378,15 +389,41 @@ func (s *sock) Check() error {
 	if s.closed {
 		return ErrClosed
 	}
+	if err := s.look(); err != errNothing {
+		return err
+	}
+	return nil
+}
+
+// errNothing is what look says when no input is there.
+var errNothing = io.ErrNoProgress
+
+// look says what is next: errNothing, ErrInput, or how the input ended.
+func (s *sock) look() error {
 	var one [1]byte
 	n, errno := recv(s.fd, one[:], syscall.MSG_PEEK)
 	switch {
 	case n > 0:
 		return ErrInput
 	case errno == syscall.EAGAIN:
-		return nil
+		return errNothing
 	}
 	return s.ended(errno)
+}
+
+func (s *sock) Rest(until Time, f func(error)) {
+	s.l.task()
+	s.rest(s.l, func(t *task) error {
+		if s.closed {
+			return ErrClosed
+		}
+		s.rd.enter(t, until)
+		s.peek = true
+		err := s.read(t)
+		s.peek = false
+		s.rd.leave()
+		return err
+	}, f)
 }
 
 func (s *sock) CloseWrite() error {

@@ -54,7 +54,10 @@ type TLS struct {
 
 	closed    bool
 	handshake bool // under way: only then the shim waits
-	until     Time // its deadline
+	until     Time // its deadline, or that of Rest
+
+	rest func(error) // to be run when the stream has input; nil if it does not rest
+	rose func(error) // risen; made at the first rest
 }
 
 // Secure does the handshake of a client on s and returns the stream inside. The
@@ -142,6 +145,45 @@ func (t *TLS) Delivery() (Delivery, bool) { return t.s.Delivery() }
 func (t *TLS) Ask(first, second []byte, b *Buffer, until Time) (int, error) {
 	return SendThenFill(t, first, second, b, until)
 }
+
+// Rest is Stream.Rest. It ends when a whole record has come, or the end.
+func (t *TLS) Rest(until Time, f func(error)) {
+	if t.filling {
+		panic("loop: two tasks in the same direction of a stream")
+	}
+	if t.rest != nil {
+		panic("loop: a stream at rest cannot rest once more")
+	}
+	if !t.closed && (len(t.spill) > 0 || t.ready()) {
+		t.s.Loop().Spawn(func() { f(nil) })
+		return
+	}
+	if t.rose == nil {
+		t.rose = t.risen
+	}
+	t.in.ReleaseEmpty()
+	t.rest, t.until = f, until
+	t.s.Rest(until, t.rose)
+}
+
+// risen is the task at the end of the transport's rest.
+func (t *TLS) risen(err error) {
+	if err == nil && !t.closed {
+		switch err = t.more(Try); {
+		case t.ready():
+			err = nil
+		case err == nil || err == ErrTimeout: // part of a record
+			t.in.ReleaseEmpty()
+			t.s.Rest(t.until, t.rose)
+			return
+		}
+	}
+	f := t.rest
+	t.rest = nil
+	f(err)
+}
+
+func (t *TLS) Rouse() { t.s.Rouse() }
 
 // Fill is Stream.Fill. The end is io.EOF after close_notify and ErrTruncated
 // without; a broken record or an alert is the error of crypto/tls.

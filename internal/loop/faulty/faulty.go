@@ -176,6 +176,14 @@ func (s *stream) Ask(first, second []byte, b *loop.Buffer, until loop.Time) (int
 	return loop.SendThenFill(s, first, second, b, until)
 }
 
+func (s *stream) Rest(until loop.Time, f func(error)) {
+	if n, _ := s.left(); !s.closed && (n <= 0 || s.in.Len() > 0) {
+		s.l.Spawn(func() { f(nil) })
+		return
+	}
+	s.Stream.Rest(until, f)
+}
+
 func (s *stream) Fill(b *loop.Buffer, until loop.Time) error {
 	if s.closed {
 		return loop.ErrClosed

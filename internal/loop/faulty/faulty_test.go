@@ -147,6 +147,58 @@ func TestInput(t *testing.T) {
 	}
 }
 
+// TestRest: a rest ends at what the plan has for us, also when the kernel has
+// nothing more.
+func TestRest(t *testing.T) {
+	p := &faulty.Plan{ReadSize: 2, CutAfter: 5}
+	with(t, p, says("0123456789"), func(l loop.Loop, to loop.Address) {
+		s := dial(t, l, to)
+		defer s.Close()
+		var b loop.Buffer
+		defer b.Release()
+		me := l.Current()
+		for {
+			var err error
+			s.Rest(l.Now().Add(20*second), func(e error) {
+				if err = e; err == nil {
+					err = s.Fill(&b, loop.Try)
+				}
+				me.Wake()
+			})
+			l.Park(loop.Never)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		if string(b.Bytes()) != "01234" {
+			t.Errorf("got %q", b.Bytes())
+		}
+	})
+	with(t, &faulty.Plan{ResetAfter: 100}, says(""), func(l loop.Loop, to loop.Address) {
+		s := dial(t, l, to)
+		me := l.Current()
+		for _, end := range []struct {
+			how  func()
+			want error
+		}{{s.Rouse, loop.ErrInterrupted}, {s.Close, loop.ErrClosed}, {func() {}, loop.ErrClosed}} {
+			var err error
+			s.Rest(loop.Never, func(e error) {
+				err = e
+				me.Wake()
+			})
+			end.how()
+			l.Park(loop.Never)
+			if err != end.want {
+				t.Errorf("%v, want %v", err, end.want)
+			}
+		}
+	})
+}
+
 func TestDialErr(t *testing.T) {
 	p := &faulty.Plan{DialErr: func(a loop.Address) error {
 		if a.Path == "gone" {

@@ -19,7 +19,7 @@ import (
 
 // Run tests engines that newEngine makes. A test closes its engine itself.
 func Run(t *testing.T, newEngine func(t *testing.T) loop.Engine) {
-	for _, group := range [][]contract{tasks, waits, streams, ends, network, secured} {
+	for _, group := range [][]contract{tasks, waits, rests, streams, ends, network, secured} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				before := runtime.NumGoroutine()
