@@ -27,6 +27,27 @@ var client = []Row{
 		HAProxy: "400, termination state PR",
 	},
 	{
+		ID: RequestPlainOnTLSPort, Phase: Parse, Side: Client, Class: ClassBadRequest,
+		Status: 400, Proxy: "http_request_error", Retry: NoRetry,
+		Rule:     "RFC 8446 §5.1",
+		Requires: "A connection to a TLS port begins with a TLS handshake record; the request comes inside.",
+		Title:    "the client speaks plain HTTP to a port that speaks TLS",
+		Saw:      "the connection begins with a request line and not with a TLS handshake; the request belongs to {value}",
+		Causes: []string{
+			"a URL, bookmark or setting that says http:// with the port of https://",
+			"a health check or a load balancer that was told the right port and not that it speaks TLS",
+			"TLS ends at a hop before the gateway, which passes plain HTTP on to the wrong port",
+		},
+		Fix: []string{
+			"use https:// for this port",
+			"let the hop before the gateway speak TLS to it (HAProxy: `server ... ssl`, nginx: `proxy_pass https://`), or send it to a plain listener",
+		},
+		Related: []ID{RequestNotHTTP, TLSGotPlaintext},
+		Example: "GET /cart HTTP/1.1\r\nHost: shop.example.org:8443\r\n\r\n", Mark: 0,
+		Nginx:   "400, `client sent plain HTTP request to HTTPS port` (497 in its log)",
+		HAProxy: "closes without an answer, `SSL handshake failure` in its log",
+	},
+	{
 		ID: RequestLineMalformed, Phase: Parse, Side: Client, Class: ClassBadRequest,
 		Status: 400, Proxy: "http_request_error", Retry: NoRetry,
 		Rule:     "RFC 9112 §3",

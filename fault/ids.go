@@ -5,6 +5,7 @@ package fault
 const (
 	// client: requests that are at fault themselves (ours: faults.md names answers only)
 	RequestNotHTTP            ID = "request_not_http"
+	RequestPlainOnTLSPort     ID = "request_plain_on_tls_port"
 	RequestLineMalformed      ID = "request_line_malformed"
 	RequestTargetInvalid      ID = "request_target_invalid"
 	RequestVersionUnsupported ID = "request_version_unsupported"

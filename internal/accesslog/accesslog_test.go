@@ -78,10 +78,17 @@ func gone() *trail.Trail {
 	return t
 }
 
+func secure() *trail.Trail {
+	t := good()
+	t.Scheme = "https"
+	t.TLS = &trail.TLS{Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "http/1.1", SNI: "shop.\x1bexample.org", Resumed: true}
+	return t
+}
+
 var lines = []struct {
 	name string
 	t    *trail.Trail
-}{{"good", good()}, {"lost", lost()}, {"rescued", rescued()}, {"cut", cut()}, {"refused", refused()}, {"gone", gone()},
+}{{"good", good()}, {"secure", secure()}, {"lost", lost()}, {"rescued", rescued()}, {"cut", cut()}, {"refused", refused()}, {"gone", gone()},
 	{"empty", &trail.Trail{}}}
 
 func golden(t *testing.T, name string, got []byte) {
@@ -279,5 +286,20 @@ func TestSecretParameters(t *testing.T) {
 				t.Errorf("%s: %s", path, got)
 			}
 		}
+	}
+}
+
+func TestHandshakeLines(t *testing.T) {
+	h := &Handshake{At: began, Client: []byte("203.0.113.9"), Why: "client offered only \x1b[2J"}
+	got := string(AppendHandshake(AppendHandshake(nil, JSON, h), Text, h))
+	h.More = 12
+	got += string(AppendHandshake(AppendHandshake(nil, JSON, h), Color, h))
+	want := `{"ts":"2026-11-22T09:14:07.221Z","kind":"handshake","client.address":"203.0.113.9","error.message":"client offered only \u001b[2J"}
+09:14:07.221  TLS with 203.0.113.9 failed: client offered only \u001b[2J
+{"ts":"2026-11-22T09:14:07.221Z","kind":"handshake","client.address":"203.0.113.9","error.message":"client offered only \u001b[2J","more":12}
+09:14:07.221  TLS with 203.0.113.9 failed: client offered only \u001b[2J, and 12 more since the last such line
+`
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }

@@ -43,6 +43,9 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 		dst = appendQuery(dst, query)
 		dst = append(dst, '"')
 	}
+	if t.TLS != nil {
+		dst = appendTLS(dst, t.TLS)
+	}
 	dst = appendString(dst, "http.route", t.Route)
 	dst = appendNumber(dst, "http.response.status_code", int64(t.Status))
 	dst = appendNumber(dst, "upstream.status_code", int64(t.UpstreamStatus))
@@ -65,6 +68,17 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 	dst = append(dst, `,"out":`...)
 	dst = appendInt(dst, t.Out)
 	return append(dst, "}}\n"...)
+}
+
+func appendTLS(dst []byte, s *trail.TLS) []byte {
+	dst = appendString(dst, "tls.protocol.version", s.Version)
+	dst = appendString(dst, "tls.cipher", s.Cipher)
+	dst = appendString(dst, "tls.next_protocol", s.ALPN)
+	dst = appendString(dst, "tls.client.server_name", s.SNI)
+	if s.Resumed {
+		dst = append(dst, `,"tls.resumed":true`...)
+	}
+	return dst
 }
 
 func appendFault(dst []byte, t *trail.Trail, r *fault.Row) []byte {

@@ -131,6 +131,8 @@ type Local struct {
 
 	buf, spare []byte
 	dropped    int64     // lines since the last write
+	handshakes int64     // failures without a line since the last one that has one
+	quiet      loop.Time // until then they get no line
 	task       loop.Task // the flush that is under way, nil if none is
 	parked     bool      // it waits for more lines
 	done       []func()  // to be called when all is written

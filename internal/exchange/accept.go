@@ -8,6 +8,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
 // conn is one client connection. While it waits for a request it holds neither
@@ -19,7 +20,10 @@ type conn struct {
 	prev, next *conn
 	idle       bool      // it waits for a request
 	since      loop.Time // when it was accepted, or its last answer ended
-	address    []byte    // of the client, without port
+	scheme     string    // "https" after a handshake, else "http"
+	tls        *trail.TLS
+	plain      bool   // it speaks plain HTTP to a TLS listener
+	address    []byte // of the client, without port
 	trusted    bool
 	added      []byte
 	local      []byte // where the client connected to
@@ -28,10 +32,16 @@ type conn struct {
 
 // Serve runs one client connection to its end. It is the task of the connection.
 func (s *Server) Serve(stream loop.Stream) {
-	c := &conn{stream: stream, task: s.loop.Current(), since: s.loop.Now()}
+	c := s.accept(stream)
+	defer s.close(c)
+	s.serve(c)
+}
+
+// accept makes the connection of a stream.
+func (s *Server) accept(stream loop.Stream) *conn {
+	c := &conn{stream: stream, scheme: "http", task: s.loop.Current(), since: s.loop.Now()}
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
 	s.link(c)
-	defer s.close(c)
 	remote := stream.Remote()
 	if ip := remote.IP.Addr().Unmap(); ip.IsValid() {
 		c.address = ip.AppendTo(nil)
@@ -40,7 +50,12 @@ func (s *Server) Serve(stream loop.Stream) {
 		c.address, c.trusted = []byte("unix"), true
 	}
 	c.via = []byte(s.o.Via)
-	c.added = fmt.Appendf(nil, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\n", c.address, s.o.Scheme)
+	return c
+}
+
+// serve runs the requests of a connection, one after the other.
+func (s *Server) serve(c *conn) {
+	c.added = fmt.Appendf(nil, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\n", c.address, c.scheme)
 	if m := s.o.MaxConnections; m > 0 && s.open > m {
 		s.shed(c)
 		return
@@ -119,6 +134,9 @@ func (x *Exchange) run() (again bool) {
 	f, quiet := x.parse()
 	if quiet {
 		return false
+	}
+	if f == nil && x.conn.plain {
+		f = x.notSecure()
 	}
 	if f == nil {
 		on := false

@@ -7,6 +7,7 @@
 package exchange
 
 import (
+	"crypto/tls"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -48,6 +49,9 @@ const (
 	// DefaultReply bounds one write's wait: a client that takes no byte for a
 	// minute reads no more.
 	DefaultReply = 60 * time.Second
+	// DefaultHandshake outlives a client on a slow mobile link: TCP is up, two round
+	// trips are missing, and each may be lost once.
+	DefaultHandshake = 10 * time.Second
 	// DefaultMaxConnections is what the usual limit of file descriptors of a
 	// service (1 Mi) could never reach and memory (about 10 KiB each) still holds.
 	DefaultMaxConnections = 100_000
@@ -59,10 +63,14 @@ type Options struct {
 	Node string
 	// Via is our pseudonym in Via, unique on this machine.
 	Via string
-	// Scheme of the listener: "http" or "https".
-	Scheme string
-	Limits http1.Limits
-	Times  http1.Timeouts
+	// TLS is what handshakes on TLS listeners use, shared by all of them; nil if
+	// there is none.
+	TLS *tls.Config
+	// Handshake bounds a TLS handshake, from the connection's first moment; 0 means
+	// DefaultHandshake.
+	Handshake time.Duration
+	Limits    http1.Limits
+	Times     http1.Timeouts
 	// Total bounds an exchange from its first byte to its last; 0 means no limit.
 	Total  time.Duration
 	Detail Detail
@@ -86,6 +94,7 @@ type Server struct {
 	free      []*Exchange
 	conns     conn // ring of all connections
 	open      int
+	shakes    Handshakes
 	draining  bool
 	drained   []loop.Task
 	second    int64  // the second that dated spells, from 1970

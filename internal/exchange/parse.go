@@ -11,7 +11,7 @@ func (x *Exchange) begin() {
 	t := &x.Trail
 	t.Began = x.Loop.Wall()
 	t.Client, t.Trusted = x.conn.address, x.conn.trusted
-	t.Scheme = x.Opts.Scheme
+	t.Scheme, t.TLS = x.conn.scheme, x.conn.tls
 	x.Deadline = x.began.Add(int64(x.Opts.Total))
 }
 

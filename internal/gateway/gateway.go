@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/incident"
@@ -29,7 +31,12 @@ const DefaultDrain = 30 * time.Second
 // Options are the settings of a whole gateway. Defaults returns good ones; the
 // zero value of a field means what the field's own type says.
 type Options struct {
-	Listen   []loop.Address // at least one
+	// Listen and ListenTLS are where it listens, in plain HTTP and with TLS: at least
+	// one address in all.
+	Listen    []loop.Address
+	ListenTLS []loop.Address
+	// TLS says how TLS is spoken on ListenTLS, and with which certificates.
+	TLS      certs.Options
 	Upstream upstream.Options
 	Client   exchange.Options
 	Reverse  reverse.Options
@@ -45,7 +52,6 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Client: exchange.Options{
-			Scheme: "http",
 			Times: http1.Timeouts{Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
 				KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply},
 			Limits:         http1.Limits{Limits: h1.DefaultRequest},
@@ -65,7 +71,8 @@ type Gateway struct {
 	o         Options
 	engine    loop.Engine
 	up        *upstream.Upstream
-	listeners []loop.Listener
+	certs     *certs.Store       // nil without ListenTLS
+	listeners []loop.Listener    // those of Listen, then those of ListenTLS
 	servers   []*exchange.Server // by loop
 	proxies   []*reverse.Proxy   // by loop
 	own       atomic.Pointer[[]netip.AddrPort]
@@ -75,7 +82,7 @@ type Gateway struct {
 // Start listens and serves. The error names what could not be done; nothing
 // runs then.
 func Start(o Options) (*Gateway, error) {
-	if len(o.Listen) == 0 {
+	if len(o.Listen)+len(o.ListenTLS) == 0 {
 		return nil, errors.New("no address to listen on: give one, such as :8080")
 	}
 	g := &Gateway{o: o}
@@ -86,11 +93,18 @@ func Start(o Options) (*Gateway, error) {
 		return nil
 	}
 	var err error
+	if len(o.ListenTLS) > 0 {
+		if g.certs, err = certs.Load(o.TLS); err != nil {
+			return nil, err
+		}
+		g.o.Client.TLS = g.certs.Config()
+	}
 	switch {
 	case o.Engine != nil:
 		g.engine = o.Engine
 	case o.Epoll:
 		if g.engine, err = loop.Epoll(loop.EpollOptions{Loops: o.Loops}); err != nil {
+			g.closeCerts()
 			return nil, err
 		}
 	default:
@@ -104,19 +118,24 @@ func Start(o Options) (*Gateway, error) {
 			ln.Close()
 		}
 		g.engine.Close()
+		g.closeCerts()
 		return nil, err
 	}
 	g.name()
 	g.open()
-	for _, ln := range g.listeners {
-		g.engine.Serve(ln, func(l loop.Loop, s loop.Stream) { g.servers[l.Index()].Serve(s) })
+	for i, ln := range g.listeners {
+		if i < len(o.Listen) {
+			g.engine.Serve(ln, func(l loop.Loop, s loop.Stream) { g.servers[l.Index()].Serve(s) })
+		} else {
+			g.engine.Serve(ln, func(l loop.Loop, s loop.Stream) { g.servers[l.Index()].ServeTLS(s) })
+		}
 	}
 	return g, nil
 }
 
 func (g *Gateway) listen() error {
 	var own []netip.AddrPort
-	for _, a := range g.o.Listen {
+	for _, a := range slices.Concat(g.o.Listen, g.o.ListenTLS) {
 		ln, err := g.engine.Listen(a)
 		if err != nil {
 			return fmt.Errorf("cannot listen on %s: %w", a, err)
@@ -167,7 +186,31 @@ func (g *Gateway) open() {
 	made.Wait()
 }
 
-// Addresses are those that the gateway listens on, in the order of the options.
+func (g *Gateway) closeCerts() {
+	if g.certs != nil {
+		g.certs.Close()
+	}
+}
+
+// Certificates are those of the TLS listeners, nil if there are none.
+func (g *Gateway) Certificates() *certs.Store { return g.certs }
+
+// Handshakes counts the TLS handshakes of all loops. It must not be called from a
+// task, nor after Drain.
+func (g *Gateway) Handshakes() (all exchange.Handshakes) {
+	each := make(chan exchange.Handshakes, len(g.servers)) // no loop waits here
+	for i, l := range g.engine.Loops() {
+		l.Post(func() { each <- g.servers[i].Handshakes() })
+	}
+	for range g.servers {
+		h := <-each
+		all.Full, all.Resumed, all.Failed, all.Plain = all.Full+h.Full, all.Resumed+h.Resumed, all.Failed+h.Failed, all.Plain+h.Plain
+	}
+	return all
+}
+
+// Addresses are those that the gateway listens on, in the order of the options:
+// those of Listen, then those of ListenTLS.
 func (g *Gateway) Addresses() []loop.Address {
 	var a []loop.Address
 	for _, ln := range g.listeners {
@@ -206,5 +249,6 @@ func (g *Gateway) Drain(most time.Duration) {
 			g.o.Client.Log.Close()
 		}
 		g.engine.Close()
+		g.closeCerts()
 	})
 }

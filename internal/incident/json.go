@@ -22,6 +22,7 @@ type (
 		Trusted        bool          `json:"trusted,omitempty"`
 		Method         text          `json:"http.request.method,omitempty"`
 		Scheme         string        `json:"url.scheme,omitempty"`
+		TLS            *tlsJSON      `json:"tls,omitempty"`
 		Authority      text          `json:"authority,omitempty"`
 		Path           text          `json:"path,omitempty"`
 		Major          uint8         `json:"major,omitempty"`
@@ -42,6 +43,13 @@ type (
 		Attempts       []attemptJSON `json:"attempts,omitempty"`
 		Notices        []noticeJSON  `json:"notices,omitempty"`
 		NoticeCount    int           `json:"notice_count,omitempty"`
+	}
+	tlsJSON struct {
+		Version string `json:"version,omitempty"`
+		Cipher  string `json:"cipher,omitempty"`
+		ALPN    text   `json:"alpn,omitempty"`
+		SNI     text   `json:"sni,omitempty"`
+		Resumed bool   `json:"resumed,omitempty"`
 	}
 	attemptJSON struct {
 		Upstream      string     `json:"upstream,omitempty"`
@@ -143,6 +151,9 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 		Route: t.Route, HeadRead: ms(t.HeadRead), BodyRead: ms(t.BodyRead), Answered: ms(t.Answered), Ended: ms(t.Ended),
 		Status: t.Status, UpstreamStatus: t.UpstreamStatus, In: t.In, Out: t.Out, Cut: t.Cut, Fault: encodeFault(t.Fault),
 		Rescued: t.Rescued, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
+	if s := t.TLS; s != nil {
+		j.TLS = &tlsJSON{Version: s.Version, Cipher: s.Cipher, ALPN: text(s.ALPN), SNI: text(s.SNI), Resumed: s.Resumed}
+	}
 	for i := range t.Tries() {
 		j.Attempts = append(j.Attempts, encodeAttempt(&t.Attempts[i]))
 	}
@@ -222,6 +233,9 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 	}
 	for i := range j.Attempts {
 		t.Attempts[i] = decodeAttempt(&j.Attempts[i])
+	}
+	if s := j.TLS; s != nil {
+		t.TLS = &trail.TLS{Version: s.Version, Cipher: s.Cipher, ALPN: string(s.ALPN), SNI: string(s.SNI), Resumed: s.Resumed}
 	}
 	t.N = len(j.Attempts)
 	for i, n := range j.Notices {

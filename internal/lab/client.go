@@ -68,6 +68,11 @@ func requestHeads() []*Recipe {
 			"‸PROXY TCP4 127.0.0.1 127.0.0.1 40000 80\r\n"+plainGET),
 		ask("request_not_http/ssh", fault.RequestNotHTTP, 400, "‸SSH-2.0-OpenSSH_9.2p1\r\n"),
 
+		ask("request_not_http/ssh-to-tls", fault.RequestNotHTTP, 400, "‸SSH-2.0-OpenSSH_9.2p1\r\n").onTLS(),
+		ask("request_plain_on_tls_port", fault.RequestPlainOnTLSPort, 400, plainGET).onTLS(),
+		ask("request_plain_on_tls_port/post", fault.RequestPlainOnTLSPort, 400,
+			"POST /form HTTP/1.1\r\nHost: %HOST%\r\nContent-Length: 5\r\n\r\nhello").onTLS(),
+
 		line("", "GET ‸ / HTTP/1.1"),
 		line("/method", "G‸(T / HTTP/1.1"),
 		line("/no-version", "GET /"),

@@ -68,6 +68,8 @@ type Recipe struct {
 	// Warm: the fault needs a pooled connection. First a plain GET is answered
 	// well on the same client connection, then [Origin.Arm], then Request.
 	Warm bool
+	// OnTLS: the gateway's listener speaks TLS. The client does not.
+	OnTLS bool
 	// Client is what the client does when it has sent its request.
 	Client ClientEnd
 	// Hold is how many silent client connections are held open beside it.

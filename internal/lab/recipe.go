@@ -92,6 +92,9 @@ func (r *Recipe) also(notes ...fault.ID) *Recipe {
 	return r
 }
 
+// onTLS: the client connects to a listener that speaks TLS. It speaks none itself.
+func (r *Recipe) onTLS() *Recipe { r.OnTLS = true; return r }
+
 // set adds options of the gateway, pairs of name and value.
 func (r *Recipe) set(pairs ...string) *Recipe {
 	if r.Set == nil {

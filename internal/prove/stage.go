@@ -105,7 +105,10 @@ func (s *stage) options() (gateway.Options, error) {
 		}
 		o.Upstream.Targets = append(o.Upstream.Targets, targets...)
 	}
-	o.Listen = []loop.Address{{IP: at}}
+	if o.Listen = []loop.Address{{IP: at}}; s.recipe.OnTLS {
+		o.Listen, o.ListenTLS = nil, o.Listen
+		o.TLS.SelfSigned = true
+	}
 	o.Upstream.Name = "lab"
 	o.Upstream.Resolver = first.Resolver
 	if first.CA != "" {

@@ -95,7 +95,7 @@ func defaults(origins ...behaviour) *setup {
 			ReplayMemory: 64 << 10, ReplayDisk: 1 << 20, Spool: func() (Spool, error) { return nil, errors.New("no disk in this test") },
 		},
 		Client: exchange.Options{
-			Node: "gw", Via: "gw", Scheme: "http", Limits: http1.Limits{Limits: h1.DefaultRequest}, Detail: exchange.All,
+			Node: "gw", Via: "gw", Limits: http1.Limits{Limits: h1.DefaultRequest}, Detail: exchange.All,
 			Times: http1.Timeouts{Head: 10 * second, Body: 20 * second, KeepAlive: 75 * second, Reply: 60 * second},
 		},
 		origins: origins,

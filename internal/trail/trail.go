@@ -33,6 +33,7 @@ type Trail struct {
 	Major     uint8  // HTTP version of the client; 0 while nothing was read
 	Minor     uint8
 	Route     string // name of the route or upstream
+	TLS       *TLS   // of the client's connection; nil without TLS. Shared by its exchanges, never changed
 
 	HeadRead Stamp // the request's head was complete
 	BodyRead Stamp // the request's body was complete
@@ -61,6 +62,15 @@ type Trail struct {
 	NNotice int
 
 	Incident [8]byte // Crockford base32; zero if none was needed
+}
+
+// TLS is what the handshake of a client's connection agreed on.
+type TLS struct {
+	Version string // "1.3", as OpenTelemetry has it
+	Cipher  string // the suite's name (RFC 8446 §B.4)
+	ALPN    string // the protocol chosen; "" if the client offered none
+	SNI     string // the name that the client asked for; "" if none
+	Resumed bool   // an earlier session went on
 }
 
 // Notice is the receipt of something repaired, tolerated or learned.
@@ -152,6 +162,7 @@ func (t *Trail) Reset() {
 	clear(t.Tries())
 	clear(t.Receipts())
 	t.Began, t.Client, t.Trusted, t.Method, t.Scheme, t.Authority, t.Path = 0, nil, false, nil, "", nil, nil
+	t.TLS = nil
 	t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = 0, 0, "", 0, 0, 0, 0
 	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
 	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
