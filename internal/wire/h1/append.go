@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // AppendRequestLine appends "method target HTTP/1.minor CRLF". An empty target or
@@ -12,7 +13,7 @@ import (
 // percent-encoded, in a method they are left out, so nothing that came from
 // elsewhere can end the line.
 func AppendRequestLine(dst, method, target []byte, minor uint8) []byte {
-	dst = appendWhere(dst, method, &tchar)
+	dst = appendWhere(dst, method, &wire.TokenChar)
 	dst = append(dst, ' ')
 	switch {
 	case len(target) == 0 && string(method) == "OPTIONS":
@@ -27,7 +28,7 @@ func AppendRequestLine(dst, method, target []byte, minor uint8) []byte {
 func appendTarget(dst, b []byte) []byte {
 	const hex = "0123456789ABCDEF"
 	for len(b) > 0 {
-		n := targetLen(b)
+		n := wire.TargetLen(b)
 		dst = append(dst, b[:n]...)
 		if b = b[n:]; len(b) > 0 {
 			dst = append(dst, '%', hex[b[0]>>4], hex[b[0]&15])
@@ -55,7 +56,7 @@ func AppendStatusLine(dst []byte, status int, reason []byte) []byte {
 	if status < 100 || status > 599 {
 		status, reason = 502, nil
 	}
-	if firstControl(reason) < len(reason) {
+	if wire.FirstControl(reason) < len(reason) {
 		reason = nil
 	}
 	dst = append(dst, "HTTP/1.1 "...)
@@ -102,7 +103,7 @@ func cleanLine(raw []byte, f *message.Field) int {
 		return 0 // white space before the colon
 	}
 	e := int(f.Value.End())
-	for e < len(raw) && space(raw[e]) {
+	for e < len(raw) && wire.Space(raw[e]) {
 		e++
 	}
 	if e+1 < len(raw) && raw[e] == '\r' && raw[e+1] == '\n' {
@@ -115,7 +116,7 @@ func cleanLine(raw []byte, f *message.Field) int {
 // it hold anything but tchar all the same, that becomes "-".
 func appendName(dst, name []byte) []byte {
 	for _, c := range name {
-		if !tchar[c] {
+		if !wire.TokenChar[c] {
 			c = '-'
 		}
 		dst = append(dst, c)
@@ -127,7 +128,7 @@ func appendName(dst, name []byte) []byte {
 func AppendField(dst []byte, name, value string) []byte {
 	for i := range len(name) {
 		c := name[i]
-		if !tchar[c] {
+		if !wire.TokenChar[c] {
 			c = '-'
 		}
 		dst = append(dst, c)
@@ -135,7 +136,7 @@ func AppendField(dst []byte, name, value string) []byte {
 	dst = append(dst, ": "...)
 	for i := range len(value) {
 		c := value[i]
-		if control(c) {
+		if wire.Control(c) {
 			c = ' '
 		}
 		dst = append(dst, c)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // options is what Connection fields say (RFC 9110 §7.6.1).
@@ -28,7 +29,7 @@ func (o *options) read(p *Parser, h *message.Head, f *message.Field) {
 	for len(v) > 0 {
 		var option []byte
 		option, v, _ = bytes.Cut(v, []byte(","))
-		i, e := trim(option, 0, len(option))
+		i, e := wire.Trim(option, 0, len(option))
 		switch option = option[i:e]; {
 		case len(option) == 0:
 		case message.EqualFold(option, "close"):
@@ -74,7 +75,7 @@ func (s *frame) dropNamed(f *message.Field, named *int) Error {
 		} else {
 			n += k
 		}
-		from, to := trim(v, k, n)
+		from, to := wire.Trim(v, k, n)
 		option, at := v[from:to], int(f.Value.Off)+from
 		id := message.LookupName(option)
 		switch id {
@@ -108,7 +109,7 @@ func (s *frame) dropNamed(f *message.Field, named *int) Error {
 // 9111 or the web platform defines as end-to-end, besides the well-known names.
 func endToEnd(option []byte) bool {
 	for _, prefix := range [...]string{"content-", "access-control-", "if-", "accept-", "cross-origin-", "sec-"} {
-		if foldPrefix(option, prefix) {
+		if wire.FoldPrefix(option, prefix) {
 			return true
 		}
 	}

@@ -1,6 +1,9 @@
 package h1
 
-import "github.com/gatewhy/gatewhy/internal/message"
+import (
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
+)
 
 // Decoder reads one body. Init it for each message; its memory for trailers is
 // kept.
@@ -234,8 +237,8 @@ func (d *Decoder) plainSize(in []byte, at int64) int {
 	}
 	start := i
 	size := int64(0)
-	for i < len(in) && i < start+7 && hexval[in[i]] >= 0 {
-		size = size<<4 | int64(hexval[in[i]])
+	for i < len(in) && i < start+7 && wire.HexValue[in[i]] >= 0 {
+		size = size<<4 | int64(wire.HexValue[in[i]])
 		i++
 	}
 	if size == 0 || i+2 > len(in) || in[i] != '\r' || in[i+1] != '\n' || i+2-start > d.lim.ChunkLine {
@@ -249,7 +252,7 @@ func (d *Decoder) plainSize(in []byte, at int64) int {
 func (d *Decoder) step(c byte, at int64) Error {
 	switch d.state {
 	case sizeFirst, sizeMore:
-		if v := hexval[c]; v >= 0 {
+		if v := wire.HexValue[c]; v >= 0 {
 			if d.left > (1<<63-1)>>4 {
 				return Error{ChunkSizeOverflow, at}
 			}
@@ -292,7 +295,7 @@ func (d *Decoder) sizeEnd(c byte, at int64) Error {
 		return Error{ChunkLineBareLF, at}
 	case c == ';':
 		d.state, d.mark = extName, at
-	case space(c):
+	case wire.Space(c):
 		d.state, d.mark = sizeSpace, at
 	default:
 		return Error{ChunkSizeInvalid, at}
@@ -346,18 +349,18 @@ func (d *Decoder) extension(c byte, at int64) Error {
 			d.state = extNext
 		case c == '\\':
 			d.state = extEscape
-		case !qdtext[c]:
+		case !wire.QuotedChar[c]:
 			return Error{ChunkExtInvalid, at}
 		}
 		return Error{}
 	case extEscape:
 		d.state = extQuoted
-		if control(c) {
+		if wire.Control(c) {
 			return Error{ChunkExtInvalid, at}
 		}
 		return Error{}
 	case extName, extNameEnd, extValue, extToken:
-		if tchar[c] {
+		if wire.TokenChar[c] {
 			if d.state == extName {
 				d.state = extNameEnd
 			} else if d.state == extValue {
@@ -385,7 +388,7 @@ func (d *Decoder) extensionCR() Error {
 // extensionMark takes a byte between the words of an extension.
 func (d *Decoder) extensionMark(c byte, at int64) Error {
 	switch {
-	case space(c):
+	case wire.Space(c):
 		switch d.state {
 		case extNameEnd:
 			d.state = extEqual
@@ -429,7 +432,7 @@ func (d *Decoder) trailerSection(in []byte, off int64) (n int) {
 	}
 	for i := range d.trailer.Fields {
 		f := &d.trailer.Fields[i]
-		if !forbiddenTrailer(f.ID, d.trailer.Bytes(f.Name)) {
+		if !wire.ForbiddenTrailer(f.ID, d.trailer.Bytes(f.Name)) {
 			continue
 		}
 		at := off + int64(f.Name.Off)
@@ -445,30 +448,4 @@ func (d *Decoder) trailerSection(in []byte, off int64) (n int) {
 	}
 	d.state = done
 	return n
-}
-
-// forbiddenTrailer reports whether a field may not come behind a body, because
-// whoever acts on it had to know it before: framing, routing, authentication,
-// request modifiers, response control and the content's format (RFC 9110 §6.5.1).
-// Content-Digest may, and so may all that we do not know.
-func forbiddenTrailer(id message.Name, name []byte) bool {
-	switch id {
-	case message.Other:
-		if disguised(name) {
-			return true
-		}
-	case message.ETag, message.LastModified, message.ProxyStatus, message.Server, message.Via,
-		message.Accept, message.CDNLoop, message.IdempotencyKey:
-		return false
-	default:
-		return true
-	}
-	for _, s := range [...]string{"age", "alt-svc", "authentication-info", "cache-control", "content-disposition",
-		"content-security-policy", "expires", "pragma", "proxy-authentication-info", "strict-transport-security",
-		"vary", "warning", "www-authenticate"} {
-		if message.EqualFold(name, s) {
-			return true
-		}
-	}
-	return foldPrefix(name, "if-") || foldPrefix(name, "access-control-")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // fieldLines reads field lines up to the empty line (RFC 9112 §5). It returns
@@ -14,7 +15,7 @@ func (p *Parser) fieldLines(b []byte, h *message.Head) (n int, err Error) {
 			p.cleanLines(b, h)
 		}
 		line, base := p.line, p.line
-		if line < len(b) && space(b[line]) && len(h.Fields) > 0 {
+		if line < len(b) && wire.Space(b[line]) && len(h.Fields) > 0 {
 			base = p.field // a continuation counts to its field
 		}
 		lf, over := p.lineEnd(b, base, p.lim.Field)
@@ -33,7 +34,7 @@ func (p *Parser) fieldLines(b []byte, h *message.Head) (n int, err Error) {
 		}
 		switch {
 		case end == line:
-		case space(b[line]):
+		case wire.Space(b[line]):
 			err = p.fold(b, h, line, end)
 		default:
 			err = p.fieldLine(b, h, line, end)
@@ -60,23 +61,23 @@ func (p *Parser) cleanLines(b []byte, h *message.Head) {
 	fields := h.Fields
 	for len(fields) < p.lim.Fields {
 		i := line
-		for i < len(b) && tchar[b[i]] {
+		for i < len(b) && wire.TokenChar[b[i]] {
 			i++
 		}
 		if i == line || i >= len(b) || b[i] != ':' {
 			break
 		}
 		v := i + 1
-		for v < len(b) && space(b[v]) {
+		for v < len(b) && wire.Space(b[v]) {
 			v++
 		}
-		cr := v + firstControl(b[v:])
+		cr := v + wire.FirstControl(b[v:])
 		lf := cr + 1
 		if lf >= len(b) || b[cr] != '\r' || b[lf] != '\n' || lf >= min(line+p.lim.Field, p.lim.Head) {
 			break
 		}
 		e := cr
-		for e > v && space(b[e-1]) {
+		for e > v && wire.Space(b[e-1]) {
 			e--
 		}
 		fields = append(fields, message.Field{
@@ -97,7 +98,7 @@ func (p *Parser) fieldLine(b []byte, h *message.Head, line, end int) Error {
 		return flaw(TooManyFields, line)
 	}
 	i := line
-	for tchar[b[i]] { // stops at the line's LF at the latest
+	for wire.TokenChar[b[i]] { // stops at the line's LF at the latest
 		i++
 	}
 	colon := i
@@ -108,13 +109,13 @@ func (p *Parser) fieldLine(b []byte, h *message.Head, line, end int) Error {
 			return err
 		}
 	}
-	v, e := trim(b, colon+1, end)
+	v, e := wire.Trim(b, colon+1, end)
 	f := message.Field{
 		Name:  message.Span{Off: uint32(line), Len: uint32(i - line)},
 		Value: message.Span{Off: uint32(v), Len: uint32(e - v)},
 		ID:    id,
 	}
-	if k := v + firstControl(b[v:e]); k < e {
+	if k := v + wire.FirstControl(b[v:e]); k < e {
 		if err := p.controls(b, k, e); !err.Ok() {
 			return err
 		}
@@ -132,7 +133,7 @@ func (p *Parser) colon(b []byte, line, i, end int, id message.Name) (int, Error)
 		return 0, flaw(NameEmpty, line)
 	}
 	k := i
-	for k < end && space(b[k]) {
+	for k < end && wire.Space(b[k]) {
 		k++
 	}
 	switch {
@@ -168,7 +169,7 @@ func (p *Parser) controls(b []byte, k, e int) Error {
 			return flaw(Control, k)
 		}
 		k++
-		k += firstControl(b[k:e])
+		k += wire.FirstControl(b[k:e])
 	}
 	return Error{}
 }
@@ -187,8 +188,8 @@ func (p *Parser) fold(b []byte, h *message.Head, line, end int) Error {
 	if critical(f.ID) || !p.repair(AllowObsFold, ObsFold, line) {
 		return flaw(ObsFold, line)
 	}
-	v, e := trim(b, line, end)
-	if k := v + firstControl(b[v:e]); k < e {
+	v, e := wire.Trim(b, line, end)
+	if k := v + wire.FirstControl(b[v:e]); k < e {
 		if err := p.controls(b, k, e); !err.Ok() {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // frame is what a walk over the fields gathers. Indices count from 1; 0 is none.
@@ -37,7 +38,7 @@ func FrameRequest(p *Parser, h *message.Head) (message.Framing, Error) {
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.ID == message.Other {
-			if disguised(h.Bytes(f.Name)) {
+			if wire.Disguised(h.Bytes(f.Name)) {
 				f.Flags |= message.Drop
 			}
 			continue
@@ -128,35 +129,13 @@ func nested(v []byte) bool {
 	for len(v) > 0 {
 		var protocol []byte
 		protocol, v, _ = bytes.Cut(v, []byte(","))
-		i, e := trim(protocol, 0, len(protocol))
+		i, e := wire.Trim(protocol, 0, len(protocol))
 		protocol, _, _ = bytes.Cut(protocol[i:e], []byte("/"))
 		for _, p := range [...]string{"h2c", "h2", "http", "tls"} {
 			if message.EqualFold(protocol, p) {
 				return true
 			}
 		}
-	}
-	return false
-}
-
-// disguised reports whether a name that we do not know is, to whoever turns "-"
-// into "_" (RFC 3875 §4.1.18), one that decides framing, routing or trust.
-func disguised(name []byte) bool {
-	var dashed [32]byte
-	if len(name) > len(dashed) || bytes.IndexByte(name, '_') < 0 {
-		return false
-	}
-	for i, c := range name {
-		if c == '_' {
-			c = '-'
-		}
-		dashed[i] = c
-	}
-	switch message.LookupName(dashed[:len(name)]) {
-	case message.ContentLength, message.TransferEncoding, message.ProxyAuthorization, message.KeepAlive,
-		message.ProxyConnection, message.HTTP2Settings, message.XForwardedFor, message.XForwardedHost,
-		message.XForwardedProto, message.XForwardedPort, message.XRealIP:
-		return true
 	}
 	return false
 }
@@ -170,7 +149,7 @@ func (s *frame) authority() Error {
 		return Error{}
 	}
 	v := s.h.Fields[s.host-1].Value
-	if k := authority(s.h.Bytes(v), false); k >= 0 {
+	if k := wire.Authority(s.h.Bytes(v), false); k >= 0 {
 		return flaw(HostInvalid, int(v.Off)+k)
 	}
 	// "When a proxy receives a request with an absolute-form of request-target,
@@ -255,7 +234,7 @@ func (s *frame) responseField(i int, f *message.Field) Error {
 		if first {
 			v := s.h.Bytes(f.Value)
 			const events = "text/event-stream"
-			s.Events = foldPrefix(v, events) && (len(v) == len(events) || v[len(events)] == ';' || space(v[len(events)]))
+			s.Events = wire.FoldPrefix(v, events) && (len(v) == len(events) || v[len(events)] == ';' || wire.Space(v[len(events)]))
 		}
 		return err
 	case message.Date:
@@ -337,7 +316,7 @@ func (s *frame) keepTrailer() {
 func (s *frame) transferEncoding(i int, f *message.Field) Error {
 	at := int(f.Value.Off)
 	if !message.EqualFold(s.h.Bytes(f.Value), "chunked") {
-		if foldPrefix(s.h.Bytes(f.Value), "chunked") && more(s.h.Bytes(f.Value)[len("chunked"):]) || s.coding > 0 {
+		if wire.FoldPrefix(s.h.Bytes(f.Value), "chunked") && more(s.h.Bytes(f.Value)[len("chunked"):]) || s.coding > 0 {
 			return flaw(CodingNotFinal, at)
 		}
 		return flaw(CodingUnknown, at)
@@ -361,7 +340,7 @@ func (s *frame) transferEncoding(i int, f *message.Field) Error {
 
 // more reports whether a list goes on behind its first member.
 func more(rest []byte) bool {
-	i, _ := trim(rest, 0, len(rest))
+	i, _ := wire.Trim(rest, 0, len(rest))
 	return i < len(rest) && rest[i] == ','
 }
 
@@ -378,7 +357,7 @@ func (s *frame) contentLength(i int, f *message.Field) Error {
 		} else {
 			n += k
 		}
-		from, to := trim(v, k, n)
+		from, to := wire.Trim(v, k, n)
 		length, f, bad := number(v[from:to])
 		if f != NoFlaw {
 			return flaw(f, at+from+bad)
@@ -409,7 +388,7 @@ func number(v []byte) (n int64, f Flaw, bad int) {
 	}
 	over := false
 	for i, c := range v {
-		if !digit(c) {
+		if !wire.Digit(c) {
 			return 0, LengthInvalid, i
 		}
 		d := int64(c - '0')
@@ -429,8 +408,8 @@ func keepAliveTimeout(v []byte) int {
 	for len(v) > 0 {
 		var member []byte
 		member, v, _ = bytes.Cut(v, []byte(","))
-		i, e := trim(member, 0, len(member))
-		if member = member[i:e]; foldPrefix(member, "timeout=") {
+		i, e := wire.Trim(member, 0, len(member))
+		if member = member[i:e]; wire.FoldPrefix(member, "timeout=") {
 			if n, f, _ := number(member[len("timeout="):]); f == NoFlaw {
 				return int(min(n, 1<<31-1))
 			}
@@ -445,7 +424,7 @@ func hasToken(v []byte, token string) bool {
 	for len(v) > 0 {
 		var member []byte
 		member, v, _ = bytes.Cut(v, []byte(","))
-		i, e := trim(member, 0, len(member))
+		i, e := wire.Trim(member, 0, len(member))
 		if message.EqualFold(member[i:e], token) {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\n" // 25 bytes
@@ -215,7 +216,7 @@ func TestAuthority(t *testing.T) {
 		{"[1::2::3]", 6}, {"[1:2:3:4:5:6:7:8:9]", 18}, {"[1::2:3:4:5:6:7:8]", 17}, {"[12345::]", 5}, {"[g::]", 1},
 		{"[::1.2.3]", 8}, {"[::1.2.3.256]", 11}, {"[::01.2.3.4]", 4}, {"[::1.2.3.4:5]", 10}, {"[fe80::1%25eth0]", 8},
 	} {
-		if got := authority([]byte(c.s), false); got != c.want {
+		if got := wire.Authority([]byte(c.s), false); got != c.want {
 			t.Errorf("%q: %d, want %d", c.s, got, c.want)
 		}
 	}

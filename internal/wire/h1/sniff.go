@@ -3,6 +3,8 @@ package h1
 import (
 	"bytes"
 	"encoding/binary"
+
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // greetings are first words in text, of servers and of clients, that no HTTP
@@ -107,7 +109,7 @@ func http2Frame(b []byte) bool {
 // mysql looks for a server greeting: packet 0, protocol version 10 or an error.
 func mysql(b []byte) bool {
 	n := int(b[0]) | int(b[1])<<8 | int(b[2])<<16
-	return b[3] == 0 && n > 1 && n < 1024 && (b[4] == 0x0a && digit(b[5]) || b[4] == 0xff)
+	return b[3] == 0 && n > 1 && n < 1024 && (b[4] == 0x0a && wire.Digit(b[5]) || b[4] == 0xff)
 }
 
 // postgres looks for an error or notice message, or the refusal of one that is

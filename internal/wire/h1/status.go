@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // junkWindow is how far we look behind a first line that is no status line for
@@ -31,7 +32,7 @@ func (p *Parser) responsePreface(b []byte) (more bool, err Error) {
 	for ; !p.junk.is && p.scan < len(b); p.scan++ {
 		c := b[p.scan]
 		switch {
-		case p.scan == p.start && space(c) && p.scan-p.line < junkWindow:
+		case p.scan == p.start && wire.Space(c) && p.scan-p.line < junkWindow:
 			p.start++
 		case c != httpName[p.scan-p.start]:
 			p.junk = junk{is: true, at: p.scan}
@@ -98,13 +99,13 @@ func binaryByte(c byte) bool {
 // "ICY 200 OK", "RTSP/1.0 401 Unauthorized", "http/1.1 200 OK".
 func versionLine(line []byte) bool {
 	name, rest, ok := bytes.Cut(line, []byte(" "))
-	if !ok || len(rest) < 3 || !digit(rest[0]) || !digit(rest[1]) || !digit(rest[2]) ||
+	if !ok || len(rest) < 3 || !wire.Digit(rest[0]) || !wire.Digit(rest[1]) || !wire.Digit(rest[2]) ||
 		len(rest) > 3 && rest[3] > ' ' {
 		return false
 	}
 	name, version, ok := bytes.Cut(name, []byte("/"))
 	for _, c := range version {
-		if !digit(c) && c != '.' {
+		if !wire.Digit(c) && c != '.' {
 			return false
 		}
 	}
@@ -120,11 +121,11 @@ func versionLine(line []byte) bool {
 // behind it must be white space or the end.
 func version(b []byte, i, end int, h *message.Head) Error {
 	for k := range 3 {
-		if at := i + k; at >= end || k == 1 && b[at] != '.' || k != 1 && !digit(b[at]) {
+		if at := i + k; at >= end || k == 1 && b[at] != '.' || k != 1 && !wire.Digit(b[at]) {
 			return flaw(VersionMalformed, at)
 		}
 	}
-	if i+3 < end && !space(b[i+3]) {
+	if i+3 < end && !wire.Space(b[i+3]) {
 		return flaw(VersionMalformed, i+3)
 	}
 	h.Major, h.Minor = b[i]-'0', b[i+2]-'0'
@@ -144,7 +145,7 @@ func (p *Parser) statusLine(b []byte, h *message.Head, end int) Error {
 	}
 	i += 3
 	code := i
-	for code < end && space(b[code]) {
+	for code < end && wire.Space(b[code]) {
 		code++
 	}
 	if bad := i + 1; code > i && (code > bad || b[i] != ' ') {
@@ -156,18 +157,18 @@ func (p *Parser) statusLine(b []byte, h *message.Head, end int) Error {
 		}
 	}
 	for i = code; i < code+3; i++ {
-		if i == end || space(b[i]) {
+		if i == end || wire.Space(b[i]) {
 			return flaw(StatusCodeLength, i)
 		}
-		if !digit(b[i]) {
+		if !wire.Digit(b[i]) {
 			return flaw(StatusCodeNonDigit, i)
 		}
 		h.Status = h.Status*10 + int(b[i]-'0')
 	}
-	if i < end && digit(b[i]) {
+	if i < end && wire.Digit(b[i]) {
 		return flaw(StatusCodeLength, i)
 	}
-	if i < end && !space(b[i]) {
+	if i < end && !wire.Space(b[i]) {
 		return flaw(StatusCodeNonDigit, i)
 	}
 	if h.Status < 100 || h.Status > 599 {
@@ -177,7 +178,7 @@ func (p *Parser) statusLine(b []byte, h *message.Head, end int) Error {
 		return flaw(StatusSpacing, i)
 	}
 	reason := min(i+1, end)
-	if k := reason + firstControl(b[reason:end]); k < end {
+	if k := reason + wire.FirstControl(b[reason:end]); k < end {
 		if !p.repair(AllowReason, ReasonChars, k) {
 			return flaw(ReasonChars, k)
 		}

@@ -1,4 +1,4 @@
-package h1
+package wire
 
 import "testing"
 
@@ -17,14 +17,14 @@ func TestFirstControl(t *testing.T) {
 					if c < ' ' && c != '\t' || c == 0x7f {
 						want = at
 					}
-					if got := firstControl(b); got != want {
+					if got := FirstControl(b); got != want {
 						t.Fatalf("%q: %d, want %d", b, got, want)
 					}
 				}
 			}
 		}
 	}
-	if got := firstControl([]byte("\tabcdefg\x1f\x00")); got != 8 {
+	if got := FirstControl([]byte("\tabcdefg\x1f\x00")); got != 8 {
 		t.Error(got)
 	}
 }
@@ -43,7 +43,7 @@ func TestTargetLen(t *testing.T) {
 					if c <= ' ' || c >= 0x7f || c == '#' {
 						want = at
 					}
-					if got := targetLen(b); got != want {
+					if got := TargetLen(b); got != want {
 						t.Fatalf("%q: %d, want %d", b, got, want)
 					}
 				}
