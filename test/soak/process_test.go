@@ -1,0 +1,224 @@
+package soak
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/cli"
+)
+
+// gatewayRole is the variable that makes the test binary the program itself: the
+// same command line, in a process of its own, which tells its counts when asked.
+const gatewayRole = "GATEWHY_SOAK_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(gatewayRole) == "" {
+		os.Exit(m.Run())
+	}
+	os.Unsetenv(gatewayRole)
+	go tell(os.Stdin, os.NewFile(3, "counts")) // ends with the process
+	os.Exit(cli.Main(context.Background(), os.Args[1:]))
+}
+
+// counts is what a process holds.
+type counts struct {
+	Tasks int   // goroutines; coroutines count as such
+	Files int   // descriptors
+	Heap  int64 // bytes that live after a collection
+	RSS   int64 // bytes
+}
+
+// tell answers each line with counts.
+func tell(in io.Reader, out io.Writer) {
+	enc := json.NewEncoder(out)
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		runtime.GC() // what finalizers and pools let go is gone with the next one
+		debug.FreeOSMemory()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		enc.Encode(counts{Tasks: runtime.NumGoroutine(), Heap: int64(m.HeapAlloc)})
+	}
+}
+
+// process is a running gateway.
+type process struct {
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when it has ended
+	log   string        // path of its access log
+	ask   io.WriteCloser
+	told  *json.Decoder
+	plain string // where it listens
+
+	mu     sync.Mutex
+	said   strings.Builder
+	change *sync.Cond
+}
+
+// Write keeps what the program says on standard error.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.change.Broadcast()
+	return p.said.Write(b)
+}
+
+var shown = regexp.MustCompile(`http://127\.0\.0\.1:(\d+)  →`)
+
+// launch starts gatewhy proxy on a free port.
+func launch(t *testing.T, args ...string) *process {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gatewhy-soak-") // short: the path of a socket has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	p := &process{done: make(chan struct{}), log: filepath.Join(dir, "access.log")}
+	p.change = sync.NewCond(&p.mu)
+	p.cmd = exec.Command(os.Args[0], append([]string{"proxy", "127.0.0.1:0", "--run-dir", filepath.Join(dir, "r"), "--log", "json", "--log-file", p.log}, args...)...)
+	p.cmd.Env = append(os.Environ(), gatewayRole+"=gateway", "TMPDIR="+dir)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	counts, told, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.ExtraFiles, p.told = []*os.File{told}, json.NewDecoder(counts)
+	if p.ask, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	told.Close()
+	go func() { // ends with the program
+		p.cmd.Wait()
+		p.mu.Lock()
+		close(p.done)
+		p.mu.Unlock()
+		p.change.Broadcast()
+	}()
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		<-p.done
+		counts.Close()
+	})
+	said := p.await(t, "looks an incident up")
+	m := shown.FindStringSubmatch(said)
+	if m == nil {
+		t.Fatalf("it does not say where it listens:\n%s", said)
+	}
+	p.plain = "127.0.0.1:" + m[1]
+	return p
+}
+
+// await waits until the program has said the words, and returns all that it has said.
+func (p *process) await(t *testing.T, words string) string {
+	t.Helper()
+	late := false
+	timer := time.AfterFunc(patience, func() {
+		p.mu.Lock()
+		late = true
+		p.mu.Unlock()
+		p.change.Broadcast()
+	})
+	defer timer.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !strings.Contains(p.said.String(), words) {
+		ended := false
+		select {
+		case <-p.done:
+			ended = true
+		default:
+		}
+		if late || ended {
+			t.Fatalf("waited for %q (program ended: %t):\n%s", words, ended, p.said.String())
+		}
+		p.change.Wait()
+	}
+	return p.said.String()
+}
+
+func (p *process) words() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
+}
+
+// count asks the process what it holds.
+func (p *process) count(t *testing.T) (c counts) {
+	t.Helper()
+	if _, err := io.WriteString(p.ask, "count\n"); err != nil {
+		t.Fatalf("the gateway has ended: %v\n%s", err, p.words())
+	}
+	if err := p.told.Decode(&c); err != nil {
+		t.Fatalf("the gateway has ended: %v\n%s", err, p.words())
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Files = len(files)
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
+		t.Fatal(err)
+	}
+	c.RSS = resident * int64(os.Getpagesize())
+	return c
+}
+
+// settle counts until tasks and descriptors are at most those of the limits.
+func (p *process) settle(t *testing.T, most counts) counts {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(patience)
+	for {
+		c := p.count(t)
+		if c.Tasks <= most.Tasks && c.Files <= most.Files {
+			return c
+		}
+		select {
+		case <-tick.C: // the kernel tells nobody
+		case <-end:
+			files, _ := exec.Command("ls", "-l", fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid)).Output() // for people
+			p.cmd.Process.Signal(syscall.SIGABRT)                                                        // its stacks
+			<-p.done
+			t.Fatalf("after all clients have gone it holds %+v, at most %+v before\n%s\n%s", c, most, files, p.words())
+		}
+	}
+}
+
+// stop ends the gateway as a supervisor does.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Fatalf("it does not end:\n%s", p.words())
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM:\n%s", code, p.words())
+	}
+}

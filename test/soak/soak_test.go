@@ -1,0 +1,287 @@
+// Package soak runs the whole program under a mix of everything for a while: clients
+// of all sorts in front, servers that die and come back behind. Every byte of every
+// answer is checked, every line of the access log is counted, and nothing may stay
+// behind.
+//
+// GATEWHY_SOAK is how long the load lasts ("2m"), GATEWHY_SOAK_SEED what the clients
+// do. Start with TestSoak, then client_test.go.
+package soak
+
+import (
+	"bufio"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for something that is about to happen. It passes
+// only when a test fails.
+const patience = time.Minute
+
+// world is what all clients and servers of one test know.
+type world struct {
+	t    *testing.T
+	seed uint64
+	next atomic.Uint64 // number of the last request
+
+	// kills counts up when a server begins to die and again when it is dead, so it
+	// is odd in between.
+	kills atomic.Uint64
+	calls chan struct{} // gets one for each request that is over
+
+	failures atomic.Int64
+	bad      atomic.Int64 // requests that get a 400 and have no number
+
+	mu       sync.Mutex
+	expect   map[uint64]expectation
+	executed map[uint64]int
+	tally    map[string]int
+}
+
+// expectation is what the log must say of a request.
+type expectation struct {
+	status  int  // 0 if the client does not know it
+	certain bool // there is a line; else there may be one
+}
+
+// fail tells the first failures: others follow from them.
+func (w *world) fail(format string, args ...any) {
+	if w.failures.Add(1) <= 20 {
+		w.t.Errorf("seed %d: "+format, append([]any{w.seed}, args...)...)
+	}
+}
+
+// executes notes that a POST has arrived at a server.
+func (w *world) executes(id uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.executed[id]++
+}
+
+// over notes that a request is over.
+func (w *world) over(kind string, id uint64, e expectation) {
+	w.mu.Lock()
+	w.expect[id] = e
+	w.tally[kind]++
+	w.mu.Unlock()
+	select {
+	case w.calls <- struct{}{}:
+	default: // chaos has enough to do
+	}
+}
+
+// excused reports whether a server died since then (an earlier value of kills).
+func (w *world) excused(then uint64) bool { return then%2 == 1 || w.kills.Load() != then }
+
+// requestsADeath is how many requests pass, about, before a server dies or comes
+// back: often enough for a short test, rarely enough that the retries stay within
+// their budget, a fifth of the requests.
+const requestsADeath = 400
+
+// chaos kills and starts servers until stop closes. The first is never killed.
+func (w *world) chaos(r *rand.Rand, origins []*origin, stop <-chan struct{}) {
+	for {
+		for range requestsADeath/2 + r.IntN(requestsADeath) {
+			select {
+			case <-w.calls:
+			case <-stop:
+				return
+			}
+		}
+		o := origins[1+r.IntN(len(origins)-1)]
+		if o.done == nil {
+			if err := o.start(); err != nil {
+				w.fail("a server does not come back: %v", err)
+			}
+			continue
+		}
+		w.kills.Add(1)
+		o.kill(r.IntN(2) == 0)
+		w.kills.Add(1)
+	}
+}
+
+func length(t *testing.T) time.Duration {
+	s := os.Getenv("GATEWHY_SOAK")
+	if s == "" {
+		return 3 * time.Second
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("GATEWHY_SOAK=%q: %v", s, err)
+	}
+	return d
+}
+
+func seed(t *testing.T) uint64 {
+	s := os.Getenv("GATEWHY_SOAK_SEED")
+	if s == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("GATEWHY_SOAK_SEED=%q: %v", s, err)
+	}
+	return n
+}
+
+// phases are the parts of the load. What is made once is made in the first; each
+// other one must leave no more behind.
+const phases = 3
+
+func TestSoak(t *testing.T) {
+	for _, engine := range []string{"portable", "epoll"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			if engine == "epoll" && runtime.GOOS != "linux" {
+				t.Skip("NOT TESTED: there is no epoll on this system")
+			}
+			soak(t, "--engine", engine)
+		})
+	}
+}
+
+func soak(t *testing.T, args ...string) {
+	w := &world{t: t, seed: seed(t), calls: make(chan struct{}, 2*requestsADeath), expect: map[uint64]expectation{},
+		executed: map[uint64]int{}, tally: map[string]int{}}
+	origins := []*origin{newOrigin(t, w), newOrigin(t, w), newOrigin(t, w)}
+	// Connections to servers are kept for a second only, so that what is open when
+	// all is quiet is a leak.
+	args = append(args, "--loops", "2", "--pool-idle", "1s")
+	for _, o := range origins {
+		args = append(args, o.address)
+	}
+	p := launch(t, args...)
+	first := p.count(t)
+	t.Logf("at first      %+v", first)
+	var after counts
+	for i := range phases {
+		w.phase(uint64(i), p, origins, length(t)/phases)
+		if i == 0 {
+			// What may come on top in the first phase: pollers, pipes and coroutines
+			// that are kept for the next time.
+			after = p.settle(t, counts{Tasks: first.Tasks + 8, Files: first.Files + 8})
+			t.Logf("after phase 1 %+v", after)
+			continue
+		}
+		now := p.settle(t, after)
+		t.Logf("after phase %d %+v", i+1, now)
+		if most := after.Heap + heapSlack; now.Heap > most {
+			w.fail("%d bytes live after phase %d, %d after the first", now.Heap, i+1, after.Heap)
+		}
+		if most := after.RSS + after.RSS/2 + heapSlack; !raced && now.RSS > most {
+			w.fail("%d bytes resident after phase %d, %d after the first", now.RSS, i+1, after.RSS)
+		}
+	}
+	p.stop(t)
+	w.account(p)
+	t.Logf("%d requests: %v; %d deaths of servers", w.next.Load(), w.tally, w.kills.Load()/2)
+	if n := w.failures.Load(); n > 20 {
+		t.Errorf("%d failures in all", n)
+	}
+}
+
+// heapSlack is what the heap may grow by without a leak: the store of incidents
+// fills up, and maps keep the size that they once had.
+const heapSlack = 16 << 20
+
+// phase runs all clients and the chaos for d.
+func (w *world) phase(n uint64, p *process, origins []*origin, d time.Duration) {
+	var clients, chaos sync.WaitGroup
+	over := make(chan struct{})
+	timer := time.AfterFunc(d, func() { close(over) })
+	defer timer.Stop()
+	stop := make(chan struct{})
+	chaos.Go(func() { w.chaos(rand.New(rand.NewPCG(w.seed, n)), origins, stop) }) // ends with stop
+	index := n << 32
+	for _, row := range rows {
+		for range row.clients {
+			index++
+			c := &client{world: w, kind: row.name, over: over, rand: rand.New(rand.NewPCG(w.seed, index)), dial: row.dial, p: p}
+			clients.Go(func() { // ends some time after over
+				for !c.ends() {
+					row.visit(c)
+				}
+			})
+		}
+	}
+	clients.Wait()
+	close(stop)
+	chaos.Wait()
+	for _, o := range origins {
+		if o.done == nil {
+			if err := o.start(); err != nil {
+				w.fail("a server does not come back: %v", err)
+			}
+		}
+	}
+}
+
+// account holds the access log against what the clients know, and counts what the
+// servers executed.
+func (w *world) account(p *process) {
+	file, err := os.Open(p.log)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer file.Close()
+	lines := map[uint64]int{}
+	var bad, cut int64
+	in := bufio.NewScanner(file)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		var l struct {
+			Kind   string `json:"kind"`
+			Path   string `json:"url.path"`
+			Status int    `json:"http.response.status_code"`
+		}
+		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+			w.fail("%v in the line %s", err, in.Bytes())
+			continue
+		}
+		number, _, _ := strings.Cut(strings.TrimPrefix(l.Path, "/"), "/")
+		id, err := strconv.ParseUint(number, 10, 64)
+		e, known := w.expect[id]
+		switch {
+		case l.Kind != "access":
+			w.fail("the log says %s", in.Bytes())
+		case l.Path == "" && (l.Status == 400 || l.Status == 499):
+			cut++ // a client left in the middle of the head
+			continue
+		case l.Path == "/malformed" && l.Status == 400:
+			bad++
+			continue
+		case err != nil || !known:
+			w.fail("nobody knows the request of this line: %s", in.Bytes())
+		case e.status != 0 && l.Status != e.status:
+			w.fail("the client saw status %d, the log says %s", e.status, in.Bytes())
+		}
+		lines[id]++
+	}
+	if err := in.Err(); err != nil {
+		w.t.Fatal(err)
+	}
+	if want := w.bad.Load(); bad != want {
+		w.fail("%d lines with status 400, and %d bad requests", bad, want)
+	}
+	if most := int64(w.tally["reset"]); cut > most {
+		w.fail("%d lines of requests without a whole head, and %d clients that left", cut, most)
+	}
+	for id, e := range w.expect {
+		if n := lines[id]; n > 1 || n == 0 && e.certain {
+			w.fail("request %d has %d lines: %+v", id, n, e)
+		}
+	}
+	for id, n := range w.executed {
+		if n > 1 {
+			w.fail("POST %d was executed %d times", id, n)
+		}
+	}
+}
