@@ -207,7 +207,7 @@ type session struct {
 }
 
 // portRE finds the ports that the pages speak of.
-var portRE = regexp.MustCompile(`\b(8080|8081|3000|3001|3002|9000)\b`)
+var portRE = regexp.MustCompile(`\b(8080|8081|8443|8444|3000|3001|3002|9000)\b`)
 
 func newSession(t *testing.T) *session {
 	t.Helper()

@@ -51,6 +51,15 @@ func TestRefusals(t *testing.T) {
 		{"proxy 8080 :3000", 2, "write :8080", "LISTEN is one of"},
 		{"proxy :8080 3000", 2, `target "3000"`, "UPSTREAM is one of"},
 		{"proxy :8080 app ap:0", 2, `target "app": no port`, "UPSTREAM is one of"},
+		{"proxy https://:0 :3000", 2, "cannot listen on https://:0: TLS needs a certificate", "--tls-self-signed"},
+		{"proxy :8443 :3000 --tls-self-signed", 2, "there is a certificate, and :8443 speaks plain HTTP", "write https://:8443"},
+		{"proxy :8080,https://:8080 :3000 --tls-self-signed", 2, "given twice", "LISTEN is one of"},
+		{"proxy :8080, :3000", 2, "no port", "LISTEN is one of"},
+		{"proxy https://:0 :3000 --tls-cert /nonexistent.pem --tls-key /nonexistent.key", 1, "/nonexistent.pem does not exist", ""},
+		{"proxy https://:0 :3000 --tls-cert a --tls-cert b --tls-key c", 1, "2 certificates and 1 keys", ""},
+		{"proxy https://:0 :3000 --tls-min 1.0 --tls-self-signed", 2, "must be 1.2 or 1.3", ""},
+		{"proxy :0 https://localhost:1 --upstream-cert /nonexistent.pem", 1, "/nonexistent.pem does not exist", ""},
+		{"proxy :0 https://localhost:1 --upstream-key /nonexistent.pem", 1, "name it with --upstream-cert", ""},
 		{"proxy :0 :3000 localhost:3000", 1, "given twice", ""},
 		{"proxy --log-file /nonexistent/x :0 :3000", 1, "cannot write the access log", ""},
 		{"explain cl_conflct", 2, `no fault "cl_conflct"`, "nearest names are cl_conflict"},
@@ -59,7 +68,8 @@ func TestRefusals(t *testing.T) {
 		{"explain 7K3QM2VX --run-dir /nonexistent", 1, "no gateway runs here", "--run-dir"},
 		{"lab", 2, "takes an address to listen on", "usage:"},
 		{"lab 9000", 2, "write :9000", ""},
-		{"lab unix:/x", 2, "TCP only", ""},
+		{"lab unix:/x", 2, "TCP and in plain HTTP", ""},
+		{"lab https://:9000", 2, "plain HTTP only", ""},
 		{"demo now", 2, "takes no argument", "usage:"},
 		{"prove cl_conflct", 2, `no recipe "cl_conflct"`, "did you mean cl_conflict"},
 		{"version now", 2, "takes no argument", "usage:"},
@@ -311,6 +321,12 @@ func TestParseListen(t *testing.T) {
 		{"[::1]:8080", [][]loop.Address{ip("[::1]:8080")}, "http://[::1]:8080"},
 		{"[::]:8080", [][]loop.Address{ip("[::]:8080")}, "http://localhost:8080"},
 		{"unix:/run/web.sock", [][]loop.Address{{{Path: "/run/web.sock"}}}, "unix:/run/web.sock"},
+		{"http://:8080", [][]loop.Address{ip("[::]:8080"), ip("0.0.0.0:8080")}, "http://localhost:8080"},
+		{"http://127.0.0.1", [][]loop.Address{ip("127.0.0.1:80")}, "http://127.0.0.1"},
+		{"https://:8443", [][]loop.Address{ip("[::]:8443"), ip("0.0.0.0:8443")}, "https://localhost:8443"},
+		{"https://", [][]loop.Address{ip("[::]:443"), ip("0.0.0.0:443")}, "https://localhost"},
+		{"https://[::1]/", [][]loop.Address{ip("[::1]:443")}, "https://[::1]"},
+		{"https://[::1]:80", [][]loop.Address{ip("[::1]:80")}, "https://[::1]:80"},
 	} {
 		l, err := parseListen(c.in)
 		if err != nil {
@@ -326,11 +342,42 @@ func TestParseListen(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"": "no port", "8080": "write :8080", "localhost": "write localhost:8080", ":x": "not a port", ":65536": "not a port",
-		"::1:8080": "brackets", "[::1]": "write [::1]:8080", "http://localhost:8080": "no scheme", "app.example:8080": "not an address of this machine",
+		"::1:8080": "brackets", "[::1]": "write [::1]:8080", "ftp://localhost:8080": "http or https",  "app.example:8080": "not an address of this machine",
 		"unix:web.sock": "absolute", "unix:": "absolute",
 	} {
 		if l, err := parseListen(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v, want a word on %q", in, l, err, want)
+		}
+	}
+}
+
+func TestParseListens(t *testing.T) {
+	all, err := parseListens("https://localhost:8443,:8080,https://127.0.0.1:0,127.0.0.1:0,localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, l := range all {
+		order = append(order, l.written())
+		l.taken = l.alternatives[0]
+	}
+	if diff := cmp.Diff([]string{":8080", "127.0.0.1:0", "localhost:0", "https://localhost:8443", "https://127.0.0.1:0"}, order); diff != "" {
+		t.Errorf("plain ones come first (-want +got):\n%s", diff)
+	}
+	var got []loop.Address
+	for _, s := range []string{"[::]:8080", "127.0.0.1:41", "127.0.0.1:42", "127.0.0.1:8443", "[::1]:8443", "127.0.0.1:43"} {
+		got = append(got, loop.Address{IP: netip.MustParseAddrPort(s)})
+	}
+	want := []string{"http://localhost:8080", "http://127.0.0.1:41", "http://localhost:42", "https://localhost:8443", "https://127.0.0.1:43"}
+	if diff := cmp.Diff(want, all.urls(got)); diff != "" {
+		t.Errorf("urls (-want +got):\n%s", diff)
+	}
+	if l := all.at(got[4]); l.written() != "https://localhost:8443" || l.withPort(9) != "https://localhost:9" {
+		t.Errorf("%v belongs to %s", got[4], l.written())
+	}
+	for _, twice := range []string{":80,http://", "127.0.0.1:80,https://localhost:80", "unix:/a,unix:/a"} {
+		if _, err := parseListens(twice); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%s: %v", twice, err)
 		}
 	}
 }

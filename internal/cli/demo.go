@@ -192,7 +192,7 @@ func (d *demo) gateway(r *lab.Recipe, origin *lab.Origin, targets []string, trai
 	if o.Upstream.Targets, err = parseTargets(targets); err != nil {
 		return nil, err
 	}
-	at, err := parseListen("127.0.0.1:0")
+	at, err := parseListens("127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -28,8 +28,8 @@ func (e *env) lab() *cobra.Command {
 			if err != nil {
 				return misused(err, "LISTEN is such as :9000 or 127.0.0.1:9000")
 			}
-			if at.path != "" {
-				return misused(errors.New("the lab listens on TCP only"), "LISTEN is such as :9000 or 127.0.0.1:9000")
+			if at.path != "" || at.secure {
+				return misused(errors.New("the lab listens on TCP and in plain HTTP only"), "LISTEN is such as :9000 or 127.0.0.1:9000")
 			}
 			address := at.alternatives[0][0].IP.String()
 			if strings.HasPrefix(args[0], ":") {

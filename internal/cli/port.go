@@ -10,13 +10,20 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/gatewhy/gatewhy/internal/gateway"
 )
 
-// cannotListen explains why the gateway did not start.
-func cannotListen(err error, at *listen, args []string) error {
+// cannotStart explains why the gateway did not start.
+func cannotStart(err error, all listens, args []string) error {
+	var where *gateway.ListenError
+	if !errors.As(err, &where) {
+		return failed(err, "")
+	}
+	at := all.at(where.Address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE) && at.path != "":
-		return failed(fmt.Errorf("cannot listen on %s: another process listens there", at.text), "stop it, or name another path")
+		return failed(fmt.Errorf("cannot listen on %s: another process listens there", at.written()), "stop it, or name another path")
 	case errors.Is(err, syscall.EADDRINUSE):
 		who := "another process"
 		if p := listener(at.port); p != "" {
@@ -24,11 +31,12 @@ func cannotListen(err error, at *listen, args []string) error {
 		}
 		hint := "stop it, or name another port"
 		if next := freePort(at); next != 0 {
-			hint = "stop it, or take the next free port: gatewhy proxy " + strings.Join(append([]string{at.withPort(next)}, args[1:]...), " ")
+			hint = "stop it, or take the next free port: gatewhy proxy " +
+				strings.Join(append([]string{strings.Replace(args[0], at.written(), at.withPort(next), 1)}, args[1:]...), " ")
 		}
-		return failed(fmt.Errorf("cannot listen on %s: %s listens there", at.text, who), hint)
+		return failed(fmt.Errorf("cannot listen on %s: %s listens there", at.written(), who), hint)
 	case errors.Is(err, syscall.EACCES) && at.port > 0 && at.port < 1024:
-		return failed(fmt.Errorf("cannot listen on %s: ports below 1024 need a privilege", at.text),
+		return failed(fmt.Errorf("cannot listen on %s: ports below 1024 need a privilege", at.written()),
 			"take :8080, or give it to the program once: setcap cap_net_bind_service=+ep "+program())
 	}
 	return failed(err, "")

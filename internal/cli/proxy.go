@@ -39,9 +39,11 @@ func (e *env) proxy() *cobra.Command {
 		Short: "Stand in front of servers: an HTTP/1.1 reverse proxy",
 		Long: "Stand in front of servers: an HTTP/1.1 reverse proxy.\n\n" +
 			"LISTEN    :8080  127.0.0.1:8080  localhost:8080  [::]:8080  unix:/run/web.sock\n" +
+			"          https://:8443  with TLS; several with commas: :8080,https://:8443\n" +
 			"UPSTREAM  app:3000  :3000  :3000-3003  10.0.0.7:80  https://app  unix:/run/app.sock\n" +
 			"          several share the load and stand in for each other",
 		Example: "  gatewhy proxy :8080 localhost:3000\n" +
+			"  gatewhy proxy https://:8443 localhost:3000 --tls-cert site.pem --tls-key site.key\n" +
 			"  gatewhy proxy :8080 :3000-3003 --timeout-first-byte 15s\n" +
 			"  gatewhy proxy localhost:8080 https://app.example --upstream-ca ca.pem",
 		Args: arguments(cobra.MinimumNArgs(2), "an address to listen on and at least one upstream"),
@@ -85,9 +87,19 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	if err != nil {
 		return misused(fmt.Errorf("--drain %q: %w", f.drain, err), "")
 	}
-	at, err := parseListen(args[0])
+	at, err := parseListens(args[0])
 	if err != nil {
-		return misused(err, "LISTEN is one of :8080, 127.0.0.1:8080, localhost:8080, [::]:8080, unix:/run/web.sock")
+		return misused(err, "LISTEN is one of :8080, 127.0.0.1:8080, localhost:8080, [::]:8080, https://:8443, unix:/run/web.sock")
+	}
+	switch {
+	case at.secure() && !o.TLS.Any():
+		return misused(fmt.Errorf("cannot listen on %s: TLS needs a certificate", at[len(at)-1].written()),
+			"--tls-cert FILE --tls-key FILE, or --tls-self-signed for trying out")
+	case !at.secure() && o.TLS.Any():
+		return misused(fmt.Errorf("there is a certificate, and %s speaks plain HTTP", at[0].written()), "write https://"+at[0].text)
+	}
+	if host, err := os.Hostname(); err == nil && o.TLS.SelfSigned {
+		o.TLS.Names = []string{host}
 	}
 	o.Upstream.Name = upstreamName
 	if o.Upstream.Targets, err = parseTargets(args[1:]); err != nil {
@@ -121,7 +133,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 
 	r := &running{e: e, ink: e.ink(e.errTTY, f.plain), log: log, drain: drain}
 	if r.gateway, err = at.start(&o); err != nil {
-		return cannotListen(err, at, args)
+		return cannotStart(err, at, args)
 	}
 	started := time.Now()
 	r.admin, err = admin.Start(admin.Options{Dir: f.runDir, Incidents: r.gateway.Incidents(),
@@ -131,7 +143,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	} else {
 		defer r.admin.Close()
 	}
-	r.say(&o, at)
+	r.say(&o)
 	ctx, stop := context.WithCancel(c.Context())
 	watched := make(chan struct{})
 	go func() { // ends when the upstreams are up or ctx is done
@@ -223,19 +235,6 @@ func parseTargets(args []string) (list []upstream.Target, err error) {
 	return list, errors.Join(wrong...)
 }
 
-// start starts the gateway at the first of the alternatives that this machine
-// has: not every one has IPv6.
-func (at *listen) start(o *gateway.Options) (g *gateway.Gateway, err error) {
-	for _, addresses := range at.alternatives {
-		o.Listen = addresses
-		g, err = gateway.Start(*o)
-		if !errors.Is(err, syscall.EAFNOSUPPORT) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
-			break
-		}
-	}
-	return g, err
-}
-
 // given are the settings that were set, by name.
 func given(flags *pflag.FlagSet) map[string]string {
 	set := map[string]string{}
@@ -283,12 +282,19 @@ func addSettings(flags *pflag.FlagSet) {
 }
 
 // value is a flag's text, read later: settings.Apply tells all mistakes at once.
-type value struct{ kind, text string }
+// One whose kind ends in "..." may be given several times, as a list with commas.
+type value struct {
+	kind, text string
+	given      bool
+}
 
 func (v *value) String() string { return v.text }
 
 func (v *value) Set(s string) error {
-	v.text = s
+	if v.given && strings.HasSuffix(v.kind, "...") {
+		s = v.text + "," + s
+	}
+	v.text, v.given = s, true
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,9 +16,20 @@ import (
 )
 
 // say prints the first line of a start: the gateway accepts requests from now on.
-func (r *running) say(o *gateway.Options, at *listen) {
+func (r *running) say(o *gateway.Options) {
 	fmt.Fprintf(r.e.err, "%s · pid %d · no config file, 1 route from flags\n\n",
 		r.ink.bold("gatewhy "+number), os.Getpid())
+	if c := r.gateway.Certificates(); c != nil {
+		for _, w := range c.Warnings() {
+			r.e.warn(w)
+		}
+		if f := c.Fingerprint(); f != "" {
+			fmt.Fprintf(r.e.err, "  self-signed certificate, for trying out: clients must be told to trust it (curl -k)\n  SHA-256 %s\n\n", f)
+		}
+	}
+	if o.Upstream.Trusting && slices.ContainsFunc(o.Upstream.Targets, func(t upstream.Target) bool { return t.Secure }) {
+		r.e.warn("--upstream-verify off: anybody on the way to the https:// upstreams can read and change everything")
+	}
 }
 
 // asked bounds the polls of an endpoint that is down: ten minutes.
@@ -28,7 +40,7 @@ const pollEvery = time.Second
 
 // watch asks each endpoint once, says how it is, and keeps asking those that are
 // down until they are up.
-func (r *running) watch(ctx context.Context, o *gateway.Options, at *listen) {
+func (r *running) watch(ctx context.Context, o *gateway.Options, at listens) {
 	p := newProber(r.gateway.Upstream(), &o.Reverse)
 	defer p.close()
 	ends := r.gateway.Upstream().Endpoints()
@@ -72,18 +84,25 @@ func (r *running) watch(ctx context.Context, o *gateway.Options, at *listen) {
 	}
 }
 
-// table prints a line for each endpoint.
-func (r *running) table(at *listen, ends []*upstream.Endpoint, verdicts []verdict) {
-	left := at.url(r.gateway.Addresses()[0])
-	width := 0
+// table prints a line for each listener and endpoint.
+func (r *running) table(at listens, ends []*upstream.Endpoint, verdicts []verdict) {
+	lefts, left, width := at.urls(r.gateway.Addresses()), 0, 0
+	for _, l := range lefts {
+		left = max(left, utf8.RuneCountInString(l))
+	}
 	for _, e := range ends {
 		width = max(width, len(url(e.Target())))
 	}
-	for i, e := range ends {
-		if i > 0 {
-			left = strings.Repeat(" ", utf8.RuneCountInString(left))
+	for i := range max(len(lefts), len(ends)) {
+		from := ""
+		if i < len(lefts) {
+			from = lefts[i]
 		}
-		fmt.Fprintf(r.e.err, "  %s  →  %-*s   %s\n", left, width, url(e.Target()), verdicts[i].words(r.ink))
+		if i >= len(ends) {
+			fmt.Fprintf(r.e.err, "  %s\n", from)
+			continue
+		}
+		fmt.Fprintf(r.e.err, "  %-*s  →  %-*s   %s\n", left, from, width, url(ends[i].Target()), verdicts[i].words(r.ink))
 	}
 }
 

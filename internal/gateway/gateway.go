@@ -38,8 +38,11 @@ type Options struct {
 	// TLS says how TLS is spoken on ListenTLS, and with which certificates.
 	TLS      certs.Options
 	Upstream upstream.Options
-	Client   exchange.Options
-	Reverse  reverse.Options
+	// UpstreamCertificate and UpstreamKey are PEM files: what to show to endpoints
+	// that ask for a certificate. "" for none, and for a key in the same file.
+	UpstreamCertificate, UpstreamKey string
+	Client                           exchange.Options
+	Reverse                          reverse.Options
 	// Engine runs it, and is closed with it, also when Start fails; nil means the
 	// portable engine, or with Epoll that one, with Loops loops (0: one a core).
 	// Epoll wants GOMAXPROCS two higher than Loops: see loop.EpollOptions.
@@ -65,6 +68,15 @@ func Defaults() Options {
 		},
 	}
 }
+
+// ListenError is an address that could not be listened on, and why.
+type ListenError struct {
+	Address loop.Address
+	Err     error
+}
+
+func (e *ListenError) Error() string { return fmt.Sprintf("cannot listen on %s: %v", e.Address, e.Err) }
+func (e *ListenError) Unwrap() error { return e.Err }
 
 // Gateway is a running gateway.
 type Gateway struct {
@@ -98,6 +110,18 @@ func Start(o Options) (*Gateway, error) {
 			return nil, err
 		}
 		g.o.Client.TLS = g.certs.Config()
+	}
+	if o.UpstreamKey != "" && o.UpstreamCertificate == "" {
+		g.closeCerts()
+		return nil, errors.New("--upstream-key without a certificate: name it with --upstream-cert")
+	}
+	if o.UpstreamCertificate != "" {
+		c, err := certs.Pair(o.UpstreamCertificate, cmp.Or(o.UpstreamKey, o.UpstreamCertificate))
+		if err != nil {
+			g.closeCerts()
+			return nil, err
+		}
+		g.o.Upstream.Certificate = &c
 	}
 	switch {
 	case o.Engine != nil:
@@ -138,7 +162,7 @@ func (g *Gateway) listen() error {
 	for _, a := range slices.Concat(g.o.Listen, g.o.ListenTLS) {
 		ln, err := g.engine.Listen(a)
 		if err != nil {
-			return fmt.Errorf("cannot listen on %s: %w", a, err)
+			return &ListenError{a, err}
 		}
 		g.listeners = append(g.listeners, ln)
 		if ip := ln.Addr().IP; ip.IsValid() {

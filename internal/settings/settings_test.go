@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/loop"
@@ -35,6 +37,18 @@ var cases = []struct {
 	{"node", "edge-1", func(o *gateway.Options) any { return [2]string{o.Client.Node, o.Client.Via} }, [2]string{"edge-1", "edge-1"}},
 	{"errors-detail", "all", func(o *gateway.Options) any { return o.Client.Detail }, exchange.All},
 	{"errors-detail", "public", func(o *gateway.Options) any { return o.Client.Detail }, exchange.Public},
+	{"tls-cert", "a.pem,b.pem", func(o *gateway.Options) any { return o.TLS.Certificates }, []string{"a.pem", "b.pem"}},
+	{"tls-key", "a.key", func(o *gateway.Options) any { return o.TLS.Keys }, []string{"a.key"}},
+	{"tls-self-signed", "true", func(o *gateway.Options) any { return o.TLS.SelfSigned }, true},
+	{"tls-min", "1.3", func(o *gateway.Options) any { return o.TLS.Min }, uint16(tls.VersionTLS13)},
+	{"tls-post-quantum", "off", func(o *gateway.Options) any { return o.TLS.NoPostQuantum }, true},
+	{"tls-ticket-rotation", "1h", func(o *gateway.Options) any { return o.TLS.Rotation }, time.Hour},
+	{"tls-ticket-rotation", "0", func(o *gateway.Options) any { return o.TLS.Rotation }, time.Duration(-1)},
+	{"timeout-client-tls", "1s", func(o *gateway.Options) any { return o.Client.Handshake }, time.Second},
+	{"upstream-verify", "off", func(o *gateway.Options) any { return o.Upstream.Trusting }, true},
+	{"upstream-cert", "c.pem", func(o *gateway.Options) any { return o.UpstreamCertificate }, "c.pem"},
+	{"upstream-key", "c.key", func(o *gateway.Options) any { return o.UpstreamKey }, "c.key"},
+	{"upstream-sni", "front.test", func(o *gateway.Options) any { return o.Upstream.SNI }, "front.test"},
 	{"timeout-resolve", "1s", func(o *gateway.Options) any { return o.Upstream.Timeouts.Resolve }, time.Second},
 	{"timeout-connect", "1s", func(o *gateway.Options) any { return o.Upstream.Timeouts.Connect }, time.Second},
 	{"timeout-tls", "1s", func(o *gateway.Options) any { return o.Upstream.Timeouts.Secure }, time.Second},
@@ -112,6 +126,7 @@ func TestDefaultsAreTrue(t *testing.T) {
 	elsewhere := map[string]any{ // where the zero value means the default
 		"timeout-resolve": upstream.DefaultResolve, "timeout-connect": upstream.DefaultConnect,
 		"timeout-tls": upstream.DefaultSecure, "pool-idle": upstream.DefaultIdle,
+		"tls-min": uint16(tls.VersionTLS12), "tls-ticket-rotation": certs.DefaultRotation, "timeout-client-tls": exchange.DefaultHandshake,
 		"retry-budget": upstream.Budget{Share: upstream.DefaultBudgetShare},
 		"eject-after":  upstream.Eject{After: upstream.DefaultEjectAfter},
 		// The pair is that of a request and an answer; help names both figures.
@@ -153,6 +168,11 @@ func TestRefused(t *testing.T) {
 		{"node", "", "at least one"},
 		{"node", "two words", "RFC 9110"},
 		{"errors-detail", "some", "trusted, public or all"},
+		{"tls-cert", "a.pem,", "at least one character"},
+		{"tls-min", "1.1", "RFC 8996"},
+		{"tls-post-quantum", "yes", "on or off"},
+		{"tls-ticket-rotation", "day", "a number with a unit"},
+		{"timeout-client-tls", "0", "always has a limit"},
 		{"timeout-read", "5", "5s or 5ms"},
 		{"timeout-read", "soon", "a number with a unit"},
 		{"timeout-read", "-1s", "negative"},

@@ -1,14 +1,18 @@
 package settings
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/http1"
@@ -22,6 +26,7 @@ import (
 // The groups of help.
 const (
 	general   = "General"
+	security  = "TLS"
 	timeouts  = "Timeouts"
 	limits    = "Limits"
 	rescue    = "Rescue"
@@ -33,6 +38,18 @@ var table = []*Setting{
 	{"engine", general, "NAME", "portable", "what runs the loops: portable is goroutines and the Go runtime's poller, epoll a thread each that asks the kernel itself (Linux)", engine},
 	{"node", general, "NAME", "", "this gateway's name in Proxy-Status and Via, its own among its neighbours; the host name unless set", node},
 	{"errors-detail", general, "WHO", "trusted", "who sees bytes, addresses and fixes in error answers: trusted (clients on this machine), public (nobody), all", detail},
+
+	{"tls-cert", security, "FILE...", "", "certificate of https:// listeners with its intermediates (PEM); several are chosen by name (SNI), the first is for all other names",
+		files(func(o *gateway.Options) *[]string { return &o.TLS.Certificates })},
+	{"tls-key", security, "FILE...", "", "the key of each --tls-cert, in the same order; left out if they hold their keys",
+		files(func(o *gateway.Options) *[]string { return &o.TLS.Keys })},
+	{"tls-self-signed", security, "", "", "make a certificate for localhost and this host at the start: for trying out",
+		boolean(func(o *gateway.Options, yes bool) { o.TLS.SelfSigned = yes })},
+	{"tls-min", security, "VERSION", "1.2", "least version of TLS, 1.2 or 1.3: a few clients older than 2019 lack 1.3", tlsMin},
+	{"tls-post-quantum", security, "on|off", "on", "offer the key exchange X25519MLKEM768; clients that know it pay some 100us a full handshake, and so do we",
+		onOff(func(o *gateway.Options, on bool) { o.TLS.NoPostQuantum = !on })},
+	{"tls-ticket-rotation", security, "DURATION", FormatDuration(certs.DefaultRotation),
+		"how long a key makes session tickets, which two later ones still let in; 0 = none, each handshake is a full one", rotation},
 
 	duration("timeout-resolve", upstream.DefaultResolve, "looking up a name: two DNS servers, asked twice",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Resolve }),
@@ -50,6 +67,8 @@ var table = []*Setting{
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Total }),
 	duration("timeout-idle", reverse.DefaultTunnel, "silence on an upgraded connection: WebSockets ping each minute",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Tunnel }),
+	duration("timeout-client-tls", exchange.DefaultHandshake, "a client's TLS handshake: two lost packets on a slow mobile",
+		above0, func(o *gateway.Options) *time.Duration { return &o.Client.Handshake }),
 	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Head }),
 	duration("timeout-client-body", exchange.DefaultClientBody, "silence between two reads of an upload",
@@ -108,6 +127,14 @@ var table = []*Setting{
 	{"resolver", upstreams, "ADDRESS", "", "DNS server to ask, an IP address with or without port; those of resolv.conf unless set",
 		text(func(o *gateway.Options, s string) { o.Upstream.Resolver = s })},
 	{"upstream-ca", upstreams, "FILE", "", "PEM file of the authorities to trust for https:// upstreams; those of the system unless set", authorities},
+	{"upstream-verify", upstreams, "on|off", "on", "verify the certificates of https:// upstreams; off lets anybody on the way be the upstream",
+		onOff(func(o *gateway.Options, on bool) { o.Upstream.Trusting = !on })},
+	{"upstream-cert", upstreams, "FILE", "", "PEM file with the certificate to show to https:// upstreams that ask for one",
+		text(func(o *gateway.Options, s string) { o.UpstreamCertificate = s })},
+	{"upstream-key", upstreams, "FILE", "", "the key of --upstream-cert; left out if that holds it",
+		text(func(o *gateway.Options, s string) { o.UpstreamKey = s })},
+	{"upstream-sni", upstreams, "NAME", "", "name to send in TLS, where another one is verified; the verified one unless set",
+		text(func(o *gateway.Options, s string) { o.Upstream.SNI = s })},
 	{"upstream-server-name", upstreams, "NAME", "", "name to send and to verify in TLS; the target's host unless set",
 		text(func(o *gateway.Options, s string) { o.Upstream.ServerName = s })},
 	{"pool-idle", upstreams, "DURATION", FormatDuration(upstream.DefaultIdle),
@@ -186,6 +213,28 @@ func boolean(set func(*gateway.Options, bool)) func(*gateway.Options, string) er
 	}
 }
 
+func onOff(set func(*gateway.Options, bool)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		if v != "on" && v != "off" {
+			return errors.New("it must be on or off")
+		}
+		set(o, v == "on")
+		return nil
+	}
+}
+
+// files reads a list of file names, separated by commas.
+func files(list func(*gateway.Options) *[]string) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		names := strings.Split(v, ",")
+		if slices.Contains(names, "") {
+			return errors.New("the name of a file has at least one character")
+		}
+		*list(o) = names
+		return nil
+	}
+}
+
 func text(set func(*gateway.Options, string)) func(*gateway.Options, string) error {
 	return func(o *gateway.Options, v string) error {
 		set(o, v)
@@ -233,6 +282,29 @@ func detail(o *gateway.Options, v string) error {
 		o.Client.Detail = exchange.All
 	default:
 		return errors.New("it must be trusted, public or all")
+	}
+	return nil
+}
+
+func tlsMin(o *gateway.Options, v string) error {
+	switch v {
+	case "1.2":
+		o.TLS.Min = tls.VersionTLS12
+	case "1.3":
+		o.TLS.Min = tls.VersionTLS13
+	default:
+		return errors.New("it must be 1.2 or 1.3: older ones are broken (RFC 8996)")
+	}
+	return nil
+}
+
+func rotation(o *gateway.Options, v string) error {
+	d, err := ParseDuration(v)
+	if err != nil {
+		return err
+	}
+	if o.TLS.Rotation = d; d == 0 { // where 0 means the default
+		o.TLS.Rotation = -1
 	}
 	return nil
 }

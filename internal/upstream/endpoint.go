@@ -1,18 +1,12 @@
 package upstream
 
 import (
-	"cmp"
 	"crypto/tls"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 
 	"github.com/gatewhy/gatewhy/internal/loop"
 )
-
-// sessionsKept bounds the TLS sessions that an upstream can resume: one for each
-// server name, and names are few.
-const sessionsKept = 64
 
 // Endpoint is one target of an upstream with what all loops know of it. Its
 // methods may be called from any loop.
@@ -21,7 +15,8 @@ type Endpoint struct {
 	target Target
 	index  int
 	fixed  loop.Address // set for IP literals and unix sockets, which need no resolver
-	tls    *tls.Config  // nil for plaintext
+	tls    *tls.Config  // nil for plaintext; shared by all connections
+	name   string       // that the certificate must be for
 
 	health health
 	habit  habit
@@ -50,7 +45,7 @@ func (e *Endpoint) Name() string { return e.target.Name }
 // Target says where the endpoint is.
 func (e *Endpoint) Target() Target { return e.target }
 
-func (e *Endpoint) prepare(sessions tls.ClientSessionCache) {
+func (e *Endpoint) prepare() {
 	t := e.target
 	if t.Path != "" {
 		e.fixed = loop.Address{Path: t.Path}
@@ -58,12 +53,6 @@ func (e *Endpoint) prepare(sessions tls.ClientSessionCache) {
 		e.fixed = loop.Address{IP: netip.AddrPortFrom(ip, t.Port)}
 	}
 	if t.Secure {
-		e.tls = &tls.Config{
-			RootCAs:            e.up.o.CA,
-			ServerName:         strings.TrimSuffix(cmp.Or(e.up.o.ServerName, t.Host), "."),
-			MinVersion:         tls.VersionTLS12,
-			NextProtos:         []string{"http/1.1"},
-			ClientSessionCache: sessions,
-		}
+		e.secure()
 	}
 }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -25,17 +26,65 @@ const (
 	namesMost = 8
 )
 
+// secure makes the endpoint's configuration.
+func (e *Endpoint) secure() {
+	o := &e.up.o
+	e.name = strings.TrimSuffix(cmp.Or(o.ServerName, e.target.Host), ".")
+	e.tls = &tls.Config{
+		RootCAs:    o.CA,
+		ServerName: cmp.Or(o.SNI, e.name),
+		MinVersion: tls.VersionTLS12,
+		NextProtos: o.ALPN,
+		// One session is enough: the latest ticket is the best. It belongs to this
+		// endpoint, since others need not share its keys, and crypto/tls keys the cache
+		// by the server name, which endpoints do share.
+		ClientSessionCache:   tls.NewLRUClientSessionCache(1),
+		GetClientCertificate: e.clientCertificate,
+		// Records are as large as the pieces that are sent.
+		DynamicRecordSizingDisabled: true,
+	}
+	if o.ALPN == nil {
+		e.tls.NextProtos = []string{"http/1.1"}
+	}
+	switch {
+	case o.Trusting:
+		e.tls.InsecureSkipVerify = true
+	case e.tls.ServerName != e.name:
+		e.tls.InsecureSkipVerify = true // what crypto/tls would verify is not the name that counts
+		e.tls.VerifyConnection = e.verify
+	}
+}
+
+// verify does what crypto/tls does for its ServerName, for the name that counts.
+func (e *Endpoint) verify(s tls.ConnectionState) error {
+	between := x509.NewCertPool()
+	for _, c := range s.PeerCertificates[1:] {
+		between.AddCert(c)
+	}
+	_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: e.tls.RootCAs, DNSName: e.name, Intermediates: between})
+	if err != nil {
+		return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
+	}
+	return nil
+}
+
+// clientCertificate answers an endpoint that asks for a certificate of ours.
+func (e *Endpoint) clientCertificate(q *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if t, ok := loop.Transport(q.Context()).(*tap); ok {
+		t.wanted = true
+	}
+	if c := e.up.o.Certificate; c != nil {
+		return c, nil
+	}
+	return &tls.Certificate{}, nil // we have none
+}
+
 // secure does the TLS handshake on s, which it closes if that fails.
 func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) (loop.Stream, *fault.Fault) {
 	began := p.loop.Now()
 	limit := p.up.o.Timeouts.Secure
 	tap := &tap{Stream: s, first: make([]byte, 0, evidenceMost)}
-	config, wanted := e.tls.Clone(), false
-	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		wanted = true
-		return &tls.Certificate{}, nil // we have none
-	}
-	t, err := loop.Secure(tap, config, min(until, began.Add(int64(limit))))
+	t, err := loop.Secure(tap, e.tls, min(until, began.Add(int64(limit))))
 	if err == nil {
 		tap.first = nil
 		tm.Secured = p.loop.Now()
@@ -51,14 +100,14 @@ func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) 
 		return nil, cut(fault.Secure, e, took)
 	}
 	f := handshakeFault(err, tap.first)
-	if wanted && f.ID == fault.TLSAlertHandshakeFailure {
+	if tap.wanted && p.up.o.Certificate == nil && f.ID == fault.TLSAlertHandshakeFailure {
 		// "If the client does not send any certificates, the server MAY at its
 		// discretion either continue the handshake without client authentication,
 		// or respond with a fatal handshake_failure alert."
 		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
 		f.ID = fault.TLSAlertCertificateRequired
 	}
-	f.With("endpoint", e.target.Name).With("address", tm.Address).With("host", e.tls.ServerName).
+	f.With("endpoint", e.target.Name).With("address", tm.Address).With("host", e.name).
 		With("limit", short(limit)).With("after", short(took))
 	return nil, f.Because(err)
 }
@@ -67,7 +116,8 @@ func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) 
 // that is not TLS can show what it got.
 type tap struct {
 	loop.Stream
-	first []byte // nil once nobody wants to know
+	first  []byte // nil once nobody wants to know
+	wanted bool   // it asked for a certificate of ours
 }
 
 // Fill implements loop.Stream.

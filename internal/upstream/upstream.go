@@ -68,11 +68,19 @@ type Options struct {
 	Targets []Target
 
 	// CA are the roots that an endpoint's certificate must lead to; nil means
-	// those of the system. There is no switch to verify nothing.
+	// those of the system.
 	CA *x509.CertPool
+	// Trusting accepts any certificate: whoever is on the way can be the endpoint.
+	Trusting bool
 	// ServerName is the name asked for (SNI) and verified; "" means the target's
 	// host.
 	ServerName string
+	// SNI is the name asked for, if it is another than the one verified; "" if not.
+	SNI string
+	// Certificate is shown to endpoints that ask for one; nil if we have none.
+	Certificate *tls.Certificate
+	// ALPN are the protocols offered, the best first; nil means http/1.1 only.
+	ALPN []string
 
 	Timeouts Timeouts
 
@@ -125,16 +133,13 @@ func New(o Options) (*Upstream, error) {
 	}
 	u := &Upstream{o: o, dns: dns}
 	u.budget.init(o.Budget)
-	// One cache for all endpoints: a session belongs to a server name, which
-	// endpoints of one upstream share, and crypto/tls keys it by that name.
-	sessions := tls.NewLRUClientSessionCache(sessionsKept)
 	for i, t := range o.Targets {
 		if slices.ContainsFunc(u.endpoints, func(e *Endpoint) bool { return e.target.same(t) }) {
 			wrong = append(wrong, fmt.Errorf("target %q is given twice: name each target once", t.Name))
 			continue
 		}
 		e := &Endpoint{up: u, target: t, index: i}
-		e.prepare(sessions)
+		e.prepare()
 		u.endpoints = append(u.endpoints, e)
 	}
 	if err := errors.Join(wrong...); err != nil {
