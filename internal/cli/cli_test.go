@@ -342,7 +342,7 @@ func TestParseListen(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"": "no port", "8080": "write :8080", "localhost": "write localhost:8080", ":x": "not a port", ":65536": "not a port",
-		"::1:8080": "brackets", "[::1]": "write [::1]:8080", "ftp://localhost:8080": "http or https",  "app.example:8080": "not an address of this machine",
+		"::1:8080": "brackets", "[::1]": "write [::1]:8080", "ftp://localhost:8080": "http or https", "app.example:8080": "not an address of this machine",
 		"unix:web.sock": "absolute", "unix:": "absolute",
 	} {
 		if l, err := parseListen(in); err == nil || !strings.Contains(err.Error(), want) {
