@@ -11,35 +11,63 @@ import (
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
-// conn is one client connection. While it waits for a request it holds neither
-// a buffer nor an exchange.
+// conn is one client connection. While it waits for a request its stream is at
+// rest: it holds neither a task, nor a buffer, nor an exchange.
 type conn struct {
 	stream     loop.Stream
 	client     http1.Client
-	task       loop.Task
+	woken      func(error) // resume, bound once
 	prev, next *conn
-	idle       bool      // it waits for a request
 	since      loop.Time // when it was accepted, or its last answer ended
 	scheme     string    // "https" after a handshake, else "http"
 	tls        *trail.TLS
-	plain      bool   // it speaks plain HTTP to a TLS listener
-	address    []byte // of the client, without port
+	hello      bool // its TLS handshake is still to come
+	plain      bool // it speaks plain HTTP to a TLS listener
+	idle       bool // it is at rest
 	trusted    bool
+	address    []byte // of the client, without port
 	added      []byte
 	local      []byte // where the client connected to
-	via        []byte
 }
 
-// Serve runs one client connection to its end. It is the task of the connection.
+// Serve begins a client connection and returns when there is nothing to do for it.
+// From then on the loop starts a task for it whenever there is.
 func (s *Server) Serve(stream loop.Stream) {
+	s.run(s.accept(stream), (*Server).greet)
+}
+
+// ServeTLS is Serve for a connection to a TLS listener.
+func (s *Server) ServeTLS(stream loop.Stream) {
 	c := s.accept(stream)
-	defer s.close(c)
-	s.serve(c)
+	c.hello = true
+	s.run(c, (*Server).rest)
+}
+
+// run does the next thing for c, and closes c unless it is to go on.
+func (s *Server) run(c *conn, next func(*Server, *conn) (on bool)) {
+	on := false
+	defer func() { // also after a panic
+		if !on {
+			s.close(c)
+		}
+	}()
+	on = next(s, c)
 }
 
 // accept makes the connection of a stream.
 func (s *Server) accept(stream loop.Stream) *conn {
-	c := &conn{stream: stream, scheme: "http", task: s.loop.Current(), since: s.loop.Now()}
+	c := &conn{stream: stream, scheme: "http", since: s.loop.Now()}
+	c.woken = func(err error) {
+		c.idle = false
+		switch {
+		case err == nil:
+			s.run(c, (*Server).resume)
+		case err == loop.ErrInterrupted && s.draining:
+			s.run(c, (*Server).rest)
+		default:
+			s.close(c)
+		}
+	}
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
 	s.link(c)
 	remote := stream.Remote()
@@ -49,23 +77,65 @@ func (s *Server) accept(stream loop.Stream) *conn {
 	} else {
 		c.address, c.trusted = []byte("unix"), true
 	}
-	c.via = []byte(s.o.Via)
 	return c
 }
 
-// serve runs the requests of a connection, one after the other.
-func (s *Server) serve(c *conn) {
-	c.added = fmt.Appendf(nil, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\n", c.address, c.scheme)
+const forwardedFor, forwardedProto = "X-Forwarded-For: ", "\r\nX-Forwarded-Proto: "
+
+// greet makes c ready for its first request.
+func (s *Server) greet(c *conn) (on bool) {
+	c.added = make([]byte, 0, len(forwardedFor)+len(c.address)+len(forwardedProto)+len(c.scheme)+len("\r\n"))
+	c.added = append(append(append(append(append(c.added, forwardedFor...), c.address...), forwardedProto...), c.scheme...), "\r\n"...)
 	if m := s.o.MaxConnections; m > 0 && s.open > m {
 		s.shed(c)
-		return
+		return false
 	}
-	for s.waitRequest(c) {
+	return s.serve(c)
+}
+
+// serve runs the requests that have come, one after the other.
+func (s *Server) serve(c *conn) (on bool) {
+	for c.client.In.Len() > 0 { // once, or pipelined
 		if !s.exchange(c) {
-			return
+			return false
 		}
 		c.client.In.ReleaseEmpty()
 	}
+	return s.rest(c)
+}
+
+// rest leaves c to the loop until there is something to do for it.
+func (s *Server) rest(c *conn) (on bool) {
+	until := s.loop.Now()
+	switch {
+	case s.draining: // a moment that is over waits for nothing, but finds what is there
+		until = c.since.Add(int64(parting))
+	case c.hello:
+		until = s.helloUntil(c)
+	case c.client.Served == 0:
+		until = until.Add(int64(s.o.Times.Head))
+	default:
+		until = until.Add(int64(s.o.Times.KeepAlive))
+	}
+	c.idle = true
+	c.stream.Rest(until, c.woken)
+	return true
+}
+
+// resume goes on when there is input, or its end.
+func (s *Server) resume(c *conn) (on bool) {
+	until := s.loop.Now().Add(int64(s.o.Times.Head))
+	if c.hello {
+		until = s.helloUntil(c)
+	}
+	if c.stream.Fill(&c.client.In, until) != nil {
+		return false
+	}
+	if !c.hello {
+		return s.serve(c)
+	}
+	c.hello = false
+	return s.secure(c) && s.greet(c)
 }
 
 func (s *Server) close(c *conn) {
@@ -97,26 +167,12 @@ func (s *Server) unlink(c *conn) {
 // this much.
 const parting = time.Second
 
-// waitRequest waits for the first byte of a request; Drain may end the wait.
-func (s *Server) waitRequest(c *conn) bool {
-	if c.client.In.Len() > 0 {
-		return true // pipelined
-	}
-	c.idle = true
-	ok := !s.draining && c.client.Wait()
-	if !ok && s.draining {
-		// What came at the moment of the interrupt is still taken: a moment that is
-		// over waits for nothing, but finds what is there.
-		ok = c.client.WaitUntil(c.since.Add(int64(parting)))
-	}
-	c.idle = false
-	return ok
-}
-
 // exchange runs one exchange; it returns whether the connection can have another.
 func (s *Server) exchange(c *conn) bool {
 	x := s.take(c, &c.client)
+	c.client.Lend(&x.reading)
 	again := x.run()
+	c.client.Lend(nil)
 	c.since = x.began.Add(int64(x.Trail.Ended))
 	s.put(x)
 	return again
@@ -160,11 +216,13 @@ const shedBytes = 1 << 20
 // shed answers a connection over the limit without reading its request.
 func (s *Server) shed(c *conn) {
 	x := s.take(c, &c.client)
+	c.client.Lend(&x.reading)
 	x.begin()
 	x.Request.Head.Reset()
 	x.reply.close = true
 	x.fail(fault.New(fault.OverloadShed, "limit", fmt.Sprint(s.o.MaxConnections), "count", fmt.Sprint(s.open)))
 	x.record()
+	c.client.Lend(nil)
 	s.put(x)
 	c.client.Linger(shedBytes, time.Second)
 }

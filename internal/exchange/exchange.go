@@ -91,6 +91,7 @@ type Server struct {
 	loop      loop.Loop
 	responder Responder
 	log       *accesslog.Local
+	via       []byte
 	free      []*Exchange
 	conns     conn // ring of all connections
 	open      int
@@ -103,7 +104,7 @@ type Server struct {
 
 // NewServer makes the server of one loop. It must be called on that loop.
 func NewServer(l loop.Loop, o *Options, r Responder) *Server {
-	s := &Server{o: o, loop: l, responder: r}
+	s := &Server{o: o, loop: l, responder: r, via: []byte(o.Via)}
 	if o.Log != nil {
 		s.log = o.Log.Local(l)
 	}
@@ -131,7 +132,7 @@ func (s *Server) Drain(until loop.Time) {
 	s.draining = true
 	for c := s.conns.next; c != &s.conns; c = c.next {
 		if c.idle {
-			c.task.Interrupt()
+			c.stream.Rouse()
 		}
 	}
 	for s.open > 0 {
@@ -169,6 +170,8 @@ type Exchange struct {
 	back   message.Back // how the head is composed
 	out    message.Out  // what is being written
 	via    []byte
+	// reading is what an HTTP/1.1 client needs while it reads a request.
+	reading http1.Reading
 	// tunnelled counts the client's bytes behind a switch of protocols.
 	tunnelled int64
 }
@@ -186,8 +189,8 @@ func (s *Server) take(c *conn, client Client) *Exchange {
 	} else {
 		x = &Exchange{}
 	}
-	x.server, x.conn, x.Client, x.Loop, x.Opts, x.via = s, c, client, s.loop, s.o, c.via
-	x.Onward.Added, x.Onward.Via = c.added, c.via
+	x.server, x.conn, x.Client, x.Loop, x.Opts, x.via = s, c, client, s.loop, s.o, s.via
+	x.Onward.Added, x.Onward.Via = c.added, s.via
 	return x
 }
 

@@ -74,7 +74,7 @@ func (e *ear) heard() string { return strings.Join(e.sends, "") }
 func answering(minor uint8) (*Exchange, *ear) {
 	e := &ear{}
 	o := &Options{Node: "gw", Via: "gw", Times: http1.Timeouts{Reply: 10 * time.Second}}
-	x := &Exchange{Client: &http1.Client{Stream: e}, Loop: &clock{now: 1000}, Opts: o, server: &Server{o: o}, Deadline: loop.Never, via: []byte("gw")}
+	x := &Exchange{Client: &http1.Client{Stream: e, Reading: new(http1.Reading)}, Loop: &clock{now: 1000}, Opts: o, server: &Server{o: o}, Deadline: loop.Never, via: []byte("gw")}
 	x.reply.major, x.reply.minor = 1, minor
 	return x, e
 }

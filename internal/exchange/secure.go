@@ -25,22 +25,16 @@ type Handshakes struct {
 // Handshakes tells the counts. It must be called from a task of the loop.
 func (s *Server) Handshakes() Handshakes { return s.shakes }
 
-// ServeTLS is Serve for a connection to a TLS listener.
-func (s *Server) ServeTLS(stream loop.Stream) {
-	c := s.accept(stream)
-	defer s.close(c)
-	if s.secure(c) {
-		s.serve(c)
-	}
+// helloUntil is the deadline of a handshake. Who sends nothing until then has not
+// begun anything: a port check, or a browser that connects in advance.
+func (s *Server) helloUntil(c *conn) loop.Time {
+	return c.since.Add(int64(cmp.Or(s.o.Handshake, DefaultHandshake)))
 }
 
-// secure does the handshake. It reports whether there is somebody to serve: who
-// speaks plain HTTP is served too, with an explanation.
+// secure does the handshake, whose first bytes are there. It reports whether there
+// is somebody to serve: who speaks plain HTTP is served too, with an explanation.
 func (s *Server) secure(c *conn) bool {
-	until := c.since.Add(int64(cmp.Or(s.o.Handshake, DefaultHandshake)))
-	if !s.waitHello(c, until) {
-		return false
-	}
+	until := s.helloUntil(c)
 	if speaksHTTP(c.client.In.Bytes()) {
 		s.shakes.Plain++
 		c.plain = true
@@ -62,21 +56,6 @@ func (s *Server) secure(c *conn) bool {
 		ALPN: state.NegotiatedProtocol, SNI: state.ServerName, Resumed: state.DidResume}
 	c.client.Init(t, &s.o.Limits, &s.o.Times)
 	return true
-}
-
-// waitHello waits for the first byte; Drain may end the wait. Who sends nothing
-// has not begun anything: a port check, or a browser that connects in advance.
-func (s *Server) waitHello(c *conn, until loop.Time) bool {
-	c.idle = true
-	err := loop.ErrInterrupted
-	if !s.draining {
-		err = c.stream.Fill(&c.client.In, until)
-	}
-	if err == loop.ErrInterrupted && s.draining {
-		err = c.stream.Fill(&c.client.In, c.since.Add(int64(parting)))
-	}
-	c.idle = false
-	return err == nil
 }
 
 // speaksHTTP reports whether b, the first bytes of a connection, are those of a

@@ -14,15 +14,21 @@ import (
 )
 
 // Client is a connection at the client's side: it reads requests, one after the
-// other. It holds no buffer while it waits for the next one.
+// other. Between two it holds no buffer and next to no memory.
 type Client struct {
 	Stream loop.Stream
 	In     loop.Buffer
 	// Served counts the requests read so far.
 	Served int
 
-	limits  *Limits
-	times   *Timeouts
+	limits *Limits
+	times  *Timeouts
+	*Reading
+}
+
+// Reading is what a Client remembers of the message that it reads or answers. Its
+// fields are the Client's; an idle connection needs none.
+type Reading struct {
 	parser  h1.Parser
 	body    h1.Decoder
 	framing message.Framing
@@ -32,32 +38,27 @@ type Client struct {
 	late    bool      // the CRLF behind the last chunk sent is still owed
 }
 
-// Init begins a connection.
+// Init begins a connection. It has a Reading of its own only if none is lent to it
+// before the first request.
 func (c *Client) Init(s loop.Stream, l *Limits, t *Timeouts) {
 	*c = Client{Stream: s, limits: l, times: t}
 }
 
-// Wait waits for the first byte of the next request. It returns false when the
-// connection ended, was idle for too long or the task was interrupted: there is
-// nobody to answer.
-func (c *Client) Wait() bool {
-	idle := c.times.KeepAlive
-	if c.Served == 0 {
-		idle = c.times.Head
+// Lend gives c the memory for the next exchange, or takes it back (nil) after it.
+func (c *Client) Lend(r *Reading) {
+	c.Reading = r
+	if r != nil {
+		r.offset, r.until, r.taken, r.late = 0, 0, 0, false
 	}
-	return c.In.Len() > 0 || c.WaitUntil(c.Stream.Loop().Now().Add(int64(idle)))
-}
-
-// WaitUntil is Wait with a deadline of the caller's. One that has passed still
-// finds a request that is there.
-func (c *Client) WaitUntil(until loop.Time) bool {
-	return c.In.Len() > 0 || c.Stream.Fill(&c.In, until) == nil
 }
 
 // ReadHead reads a request's head into q. quiet is true when there is nobody to
 // answer and nothing to tell: the connection ended before a request began.
 func (c *Client) ReadHead(q *message.Request) (f *fault.Fault, quiet bool) {
 	q.Reset()
+	if c.Reading == nil {
+		c.Lend(new(Reading))
+	}
 	c.taken = 0
 	c.parser.Init(h1.Request, &c.limits.Limits, h1.AllowRequest)
 	var until loop.Time

@@ -135,7 +135,7 @@ func TestPipelined(t *testing.T) {
 		c := clientOf(play(pieces...))
 		var q message.Request
 		var got []string
-		for c.Wait() {
+		for wait(c) {
 			f, quiet := c.ReadHead(&q)
 			if f != nil || quiet {
 				t.Fatalf("%s: %v, quiet %v after %q", how, f, quiet, got)
@@ -371,37 +371,31 @@ func TestLinger(t *testing.T) {
 	}
 }
 
-// A connection's first request has the time of a head, later ones that of an
-// idle connection; a head has one deadline, however it comes.
+// wait waits for the first byte of a request, as those do who use a Client.
+func wait(c *Client) bool {
+	return c.In.Len() > 0 || c.Stream.Fill(&c.In, loop.Never) == nil
+}
+
+// A head has one deadline, however it comes; each piece of a body has its own.
 func TestWhichTimeout(t *testing.T) {
 	s := play(append(bytewise("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), sized, "01234", "56789")...)
 	c := clientOf(s)
 	var q message.Request
 	now := s.loop.now
 	for range 2 {
-		c.Wait()
+		wait(c)
 		if f, quiet := c.ReadHead(&q); f != nil || quiet {
 			t.Fatal(f, quiet)
 		}
 		readBody(t, c)
 	}
-	want := []loop.Time{now + 10e9}
+	want := []loop.Time{loop.Never}
 	for range len("ET / HTTP/1.1\r\nHost: a\r\n\r\n") {
 		want = append(want, now+10e9)
 	}
-	want = append(want, now+30e9, now+20e9, now+20e9)
+	want = append(want, loop.Never, now+20e9, now+20e9)
 	if d := cmp.Diff(want, s.until); d != "" {
 		t.Error(d)
-	}
-}
-
-func TestWaitEnds(t *testing.T) {
-	for _, end := range []error{io.EOF, loop.ErrTimeout, loop.ErrInterrupted, syscall.ECONNRESET, loop.ErrClosed} {
-		s := play()
-		s.end = end
-		if c := clientOf(s); c.Wait() || c.In.Room() != 0 {
-			t.Errorf("%v: it goes on, or holds a buffer", end)
-		}
 	}
 }
 

@@ -32,6 +32,7 @@ type conn struct {
 
 func newConn(l *ploop, c net.Conn) *conn {
 	s := &conn{l: l, c: c}
+	s.rester = rester{l: l, input: s}
 	if sc, ok := c.(syscall.Conn); ok {
 		if rc, err := sc.SyscallConn(); err == nil {
 			s.rc = rc
@@ -75,6 +76,9 @@ func (s *conn) Fill(b *Buffer, until Time) error {
 
 // await waits until there is something in stash, or the input has ended.
 func (s *conn) await(t *task, until Time) error {
+	if s.closed {
+		return ErrClosed
+	}
 	s.rd.enter(t, until)
 	defer s.rd.leave()
 	s.look(until == Try)
@@ -84,16 +88,6 @@ func (s *conn) await(t *task, until Time) error {
 		}
 	}
 	return nil
-}
-
-func (s *conn) Rest(until Time, f func(error)) {
-	s.l.task()
-	s.rest(s.l, func(t *task) error {
-		if s.closed {
-			return ErrClosed
-		}
-		return s.await(t, until)
-	}, f)
 }
 
 func (s *conn) Ask(first, second []byte, b *Buffer, until Time) (int, error) {

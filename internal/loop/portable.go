@@ -145,6 +145,11 @@ func (l *ploop) lock(t *task) {
 }
 
 func (l *ploop) unlock() {
+	if r := l.cur.after; r != nil { // the task does not end: another one must wait
+		l.cur.after = nil
+		l.e.enter()
+		go (&task{l: l, again: true}).run(r.then)
+	}
 	l.cur = nil
 	l.mu.Unlock()
 }
@@ -172,8 +177,14 @@ func (l *ploop) turn(t *task, until Time) {
 	}
 }
 
-func (l *ploop) Index() int    { return l.index }
-func (l *ploop) Current() Task { return l.task() }
+func (l *ploop) Index() int { return l.index }
+
+// Current gives a handle of the task away, which then must be its own for ever.
+func (l *ploop) Current() Task {
+	t := l.task()
+	t.again = false
+	return t
+}
 
 // clockWork is how much work (see budget) may be done by one reading of the
 // clock: some tens of microseconds of it. A small exchange asks for the time
@@ -213,30 +224,58 @@ func (l *ploop) Spawn(f func()) { l.Go(f) }
 
 func (l *ploop) Post(f func()) {
 	if l.e.enter() {
-		go (&task{l: l}).run(f)
+		go (&task{l: l, again: true}).run(f)
 	}
 }
 
-// rester is Rest of the streams of this engine: a task waits for them.
-type rester struct{ task Task }
+// rester is Rest of the streams of this engine: a task waits for them. It is the
+// one that calls Rest, if it ends before it waits for something else: so whoever
+// serves one stream keeps its goroutine.
+type rester struct {
+	l     *ploop
+	input interface {
+		await(t *task, until Time) error // waits for input, or its end, and leaves it where it is
+	}
+	f      func(error) // nil while there is no rest
+	then   func()      // wait, bound at the first one
+	until  Time
+	task   *task // who waits; nil before
+	roused bool  // before there was a task
+}
 
-// rest starts the wait; await waits for input without reading it.
-func (r *rester) rest(l *ploop, await func(*task) error, f func(error)) {
-	if r.task != nil {
+func (r *rester) Rest(until Time, f func(error)) {
+	t := r.l.task()
+	if r.f != nil {
 		panic("loop: a stream at rest cannot rest once more")
 	}
-	r.task = l.Go(func() {
-		t := l.task()
-		err := await(t)
-		r.task = nil
-		t.takeInterrupt() // a Rouse that came too late
-		f(err)
-	})
+	if r.then == nil {
+		r.then = r.wait
+	}
+	r.f, r.until = f, until
+	if t.after == nil {
+		t.after = r
+		return
+	}
+	r.l.Go(r.then)
+}
+
+// wait is the task that waits, and then runs f.
+func (r *rester) wait() {
+	t := r.l.task()
+	r.task = t
+	t.interrupted, r.roused = r.roused, false
+	err := r.input.await(t, r.until)
+	t.interrupted = false // a Rouse that came too late
+	f := r.f
+	r.task, r.f = nil, nil
+	f(err)
 }
 
 func (r *rester) Rouse() {
 	if r.task != nil {
 		r.task.Interrupt()
+	} else {
+		r.roused = r.f != nil
 	}
 }
 
@@ -253,6 +292,8 @@ type task struct {
 	permit      bool    // a Wake that no Park has seen
 	interrupted bool    // an Interrupt that no wait has seen
 	done        bool
+	again       bool    // nobody has a handle of it
+	after       *rester // what to wait for when its function has returned
 
 	// sig ends the sleep of Park and Sleep; timer sends to it. Both are made at
 	// the first use. timerAt is when the timer fires, 0 if it does not. It may
@@ -274,7 +315,15 @@ func (t *task) run(f func()) {
 		}
 		t.l.unlock()
 	}()
-	f()
+	for f(); t.after != nil; f() {
+		f = t.after.then
+		t.after, t.permit = nil, false
+		if !t.again { // to whoever has its handle it has ended
+			t.done = true
+			t = &task{l: t.l, again: true, sig: t.sig, timer: t.timer, timerAt: t.timerAt}
+			t.l.cur = t
+		}
+	}
 }
 
 func (t *task) Done() bool { return t.done }

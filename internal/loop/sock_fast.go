@@ -31,6 +31,7 @@ func newStream(l *ploop, c net.Conn, active bool) Stream {
 		return newConn(l, c)
 	}
 	s := &sock{l: l, c: sc, rc: rc, tcp: tcp, active: active}
+	s.rester = rester{l: l, input: s}
 	if rc.Control(func(fd uintptr) { s.fd = fd }) != nil {
 		return newConn(l, c)
 	}
@@ -411,19 +412,17 @@ func (s *sock) look() error {
 	return s.ended(errno)
 }
 
-func (s *sock) Rest(until Time, f func(error)) {
-	s.l.task()
-	s.rest(s.l, func(t *task) error {
-		if s.closed {
-			return ErrClosed
-		}
-		s.rd.enter(t, until)
-		s.peek = true
-		err := s.read(t)
-		s.peek = false
-		s.rd.leave()
-		return err
-	}, f)
+// await waits for input, or its end, and leaves it where it is.
+func (s *sock) await(t *task, until Time) error {
+	if s.closed {
+		return ErrClosed
+	}
+	s.rd.enter(t, until)
+	s.peek = true
+	err := s.read(t)
+	s.peek = false
+	s.rd.leave()
+	return err
 }
 
 func (s *sock) CloseWrite() error {

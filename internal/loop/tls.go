@@ -56,8 +56,9 @@ type TLS struct {
 	handshake bool // under way: only then the shim waits
 	until     Time // its deadline, or that of Rest
 
-	rest func(error) // to be run when the stream has input; nil if it does not rest
-	rose func(error) // risen; made at the first rest
+	rest     func(error) // to be run when the stream has input; nil if it does not rest
+	rose     func(error) // risen, and with nil; made at the first rest
+	risesNow func()
 }
 
 // Secure does the handshake of a client on s and returns the stream inside. The
@@ -154,21 +155,24 @@ func (t *TLS) Rest(until Time, f func(error)) {
 	if t.rest != nil {
 		panic("loop: a stream at rest cannot rest once more")
 	}
-	if !t.closed && (len(t.spill) > 0 || t.ready()) {
-		t.s.Loop().Spawn(func() { f(nil) })
+	if t.rose == nil {
+		t.rose, t.risesNow = t.risen, func() { t.risen(nil) }
+	}
+	t.rest, t.until = f, until
+	if !t.closed && t.has() {
+		t.s.Loop().Spawn(t.risesNow)
 		return
 	}
-	if t.rose == nil {
-		t.rose = t.risen
-	}
 	t.in.ReleaseEmpty()
-	t.rest, t.until = f, until
 	t.s.Rest(until, t.rose)
 }
 
+// has reports whether a Fill need not wait.
+func (t *TLS) has() bool { return len(t.spill) > 0 || t.ready() }
+
 // risen is the task at the end of the transport's rest.
 func (t *TLS) risen(err error) {
-	if err == nil && !t.closed {
+	if err == nil && !t.closed && !t.has() {
 		switch err = t.more(Try); {
 		case t.ready():
 			err = nil
