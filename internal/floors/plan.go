@@ -36,7 +36,8 @@ var house = plan{
 			packages: []string{"internal/lab"},
 			stdOnly:  true,
 			// System calls that package syscall, frozen in Go 1.4, never got; and
-			// the messages that its DNS server must get wrong in every way.
+			// the messages and frames that its DNS and HTTP/2 servers must get wrong in
+			// every way.
 			save:   []string{"golang.org/x/sys/...", "github.com/miekg/dns", "golang.org/x/net/http2/..."},
 			reason: "every test above may use the lab as it would httptest",
 		},

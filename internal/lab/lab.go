@@ -70,6 +70,11 @@ type Recipe struct {
 	Warm bool
 	// OnTLS: the gateway's listener speaks TLS. The client does not.
 	OnTLS bool
+	// Beside is how many other plain requests, for BesidePath, are under way on the
+	// pooled connection when the fault is met. Spared: they must be answered well all
+	// the same.
+	Beside int
+	Spared bool
 	// Client is what the client does when it has sent its request.
 	Client ClientEnd
 	// Hold is how many silent client connections are held open beside it.
@@ -131,6 +136,7 @@ type Where uint8
 // The places.
 const (
 	HTTP       Where = iota // an HTTP/1.1 origin on TCP
+	HTTP2                   // an HTTP/2 origin on TCP, with prior knowledge
 	TLS                     // an HTTPS origin; Origin.CA is to be trusted
 	DNS                     // a name server; Origin.Resolver is to be asked
 	Unix                    // a unix socket
@@ -141,7 +147,7 @@ const (
 )
 
 func (w Where) String() string {
-	return [...]string{"http", "tls", "dns", "unix", "no-listener", "backlog", "local", "injected"}[w]
+	return [...]string{"http", "h2c", "tls", "dns", "unix", "no-listener", "backlog", "local", "injected"}[w]
 }
 
 // End is what an upstream does when it has written its answer.
@@ -156,6 +162,9 @@ const (
 )
 
 func (e End) String() string { return [...]string{"FIN", "RST", "stall", "keep-alive"}[e] }
+
+// BesidePath is the target of the requests that are under way beside a recipe's own.
+const BesidePath = "/beside"
 
 // Self stands for the gateway's own listening address in Origin.Target.
 const Self = "%GATEWAY%"
@@ -229,7 +238,8 @@ type shelf struct {
 var library = sync.OnceValue(func() *shelf {
 	s := &shelf{corpus: corpus(), byName: map[string]*Recipe{}}
 	for _, family := range []func() []*Recipe{clientRecipes, localRecipes, resolvingRecipes, connectingRecipes,
-		securingRecipes, sendingRecipes, headingRecipes, framingRecipes, switchingRecipes, meaningRecipes} {
+		securingRecipes, sendingRecipes, headingRecipes, framingRecipes, http2Recipes,
+		switchingRecipes, meaningRecipes} {
 		s.recipes = append(s.recipes, family()...)
 	}
 	for _, r := range slices.Concat(s.recipes, s.corpus) {

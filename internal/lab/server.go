@@ -48,7 +48,7 @@ func Serve(ctx context.Context, ln net.Listener) error {
 // apart reports whether the recipe needs a listener of its own.
 func (r *Recipe) apart() bool {
 	switch r.Where {
-	case TLS, DNS, Unix, NoListener, Backlog:
+	case HTTP2, TLS, DNS, Unix, NoListener, Backlog:
 		return true
 	}
 	return false
