@@ -12,7 +12,7 @@ import (
 // A workload says how to drive a contender.
 type workload struct {
 	name   string
-	tool   string // wrk, h2load, gen or idle
+	tool   string // wrk, h2load, gen, handshake or idle
 	path   string // what to ask the origin for
 	body   int    // bytes of body in the answer
 	conns  int
@@ -22,6 +22,7 @@ type workload struct {
 	post   int    // bytes of body in the request, as the script sends them
 	stream int    // h2load: streams a connection
 	rate   int    // gen: requests a second
+	resume bool   // handshake: continue sessions
 }
 
 var workloads = []workload{
@@ -37,6 +38,8 @@ var workloads = []workload{
 	{name: "tls-h1-16k", tool: "wrk", path: "/16k", body: 16 << 10, conns: 64, tls: true},
 	{name: "tls-h1-1m", tool: "wrk", path: "/1m", body: 1 << 20, conns: 16, tls: true},
 	{name: "tls-newconn", tool: "wrk", path: "/128", body: 128, conns: 32, tls: true, header: "Connection: close"},
+	{name: "tls-handshake", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true},
+	{name: "tls-resume", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true, resume: true},
 	{name: "tls-h2-64x1", tool: "h2load", path: "/128", body: 128, conns: 64, tls: true, stream: 1},
 	{name: "tls-h2-16x16", tool: "h2load", path: "/128", body: 128, conns: 16, tls: true, stream: 16},
 	{name: "rate-5k", tool: "gen", path: "/128", body: 128, conns: 64, rate: 5000},
@@ -79,6 +82,12 @@ func (s *settings) load(w workload, port int, d time.Duration) *exec.Cmd {
 	switch w.tool {
 	case "gen":
 		return s.pinned(1, filepath.Join(s.dir, "bin", "gen"), strconv.Itoa(port), w.path, conns, strconv.Itoa(w.rate), seconds)
+	case "handshake":
+		kind := "full"
+		if w.resume {
+			kind = "resume"
+		}
+		return s.pinned(1, filepath.Join(s.dir, "bin", "handshake"), strconv.Itoa(port), w.path, conns, seconds, kind)
 	case "h2load":
 		return s.pinned(1, "h2load", "-t", threads, "-c", conns, "-m", strconv.Itoa(w.stream), "-D", seconds, url)
 	}
