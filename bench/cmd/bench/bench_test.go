@@ -124,6 +124,39 @@ func TestOfBase(t *testing.T) {
 	}
 }
 
+// Of two bases the better one counts, round by round, and a round without a base
+// counts for nothing.
+func TestGoal(t *testing.T) {
+	g := goal{"h1-16k", cost, []bar{{[]string{"a", "b"}, 0.5, false}, {[]string{"c"}, 1, true}}}
+	list := []map[string]sample{
+		{"us": {user: 5}, "a": {user: 10}, "b": {user: 20}, "c": {user: 5}},
+		{"us": {user: 6}, "a": {user: 20}, "b": {user: 10}, "c": {user: 6}},
+		{"us": {user: 4}, "a": {user: 10}, "c": {user: 4}},
+		{"us": {user: 100}},
+	}
+	var b strings.Builder
+	g.write(&b, "us", list)
+	want := "| h1-16k | 5.50 [4.00..100.00] | **0.50** of the better of a and b (10.00); **1.00** of c (5.00) | yes (≤ 0.50); **no** (< 1.00) |\n"
+	if b.String() != want {
+		t.Errorf("got  %swant %s", b.String(), want)
+	}
+	b.Reset()
+	g.write(&b, "nobody", list)
+	if want := "| h1-16k | not measured | | |\n"; b.String() != want {
+		t.Errorf("got  %swant %s", b.String(), want)
+	}
+	b.Reset()
+	g.write(&b, "us", list[3:])
+	if want := "| h1-16k | 100.00 [100.00..100.00] | a, b: not measured; c: not measured | ?; ? |\n"; b.String() != want {
+		t.Errorf("got  %swant %s", b.String(), want)
+	}
+	b.Reset()
+	(&goal{"rate-20k", tail, []bar{{[]string{"a"}, 1, false}}}).write(&b, "us", []map[string]sample{{"us": {p99: 30}, "a": {p99: 20}}})
+	if want := "| rate-20k | 30.00 [30.00..30.00] | **1.50** of a (20.00) | **no** (≤ 1.00) |\n"; b.String() != want {
+		t.Errorf("got  %swant %s", b.String(), want)
+	}
+}
+
 func TestSelectWorkloads(t *testing.T) {
 	got, err := selectWorkloads("idle,h1-64")
 	if err != nil || len(got) != 2 || got[0].name != "h1-64" || got[1].name != "idle" {

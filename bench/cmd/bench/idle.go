@@ -21,30 +21,42 @@ func (h *house) runIdle(ctx context.Context, w workload, able []*contender) (fai
 	fmt.Printf("\n## idle  (%d keep-alive connections, one request each, then silence)\n", h.idle)
 	fmt.Printf("%-16s %-12s %-12s %-12s %s\n", "contender", "MiB before", "MiB after", "KiB/conn", "errors")
 	for _, c := range able {
-		c.stop()
-		c.process = nil
-		if err := h.start(ctx, c); err != nil {
-			h.complain("idle %s: %v", c.name, err)
-			failed++
-			continue
-		}
-		before, after, errs, last, err := h.measureIdle(ctx, w, c)
+		i, err := h.idleAnew(ctx, w, c)
 		if err != nil {
-			h.complain("idle %s: %v", c.name, err)
+			h.complainOf(w, c, err)
 			failed++
 			continue
 		}
-		if errs > 0 {
-			h.complain("idle %s: %d of %d connections failed, the last one: %v", c.name, errs, h.idle, last)
-		}
-		fmt.Printf("%-16s %-12.1f %-12.1f %-12.2f %d\n", c.name, before, after, (after-before)*1024/float64(h.idle-errs), errs)
+		fmt.Printf("%-16s %-12.1f %-12.1f %-12.2f %d\n", c.name, i.before, i.after, i.each(h.idle), i.errs)
 	}
 	return failed
 }
 
-// measureIdle returns resident memory in MiB before and after; errs of the
-// connections failed, the last one with the error last.
-func (h *house) measureIdle(ctx context.Context, w workload, c *contender) (before, after float64, errs int, last, err error) {
+// idling is resident memory in MiB before and after the connections came; errs of
+// them failed, the last one with the error last.
+type idling struct {
+	before, after float64
+	errs          int
+	last          error
+}
+
+// each is what one of n connections costs, in KiB.
+func (i idling) each(n int) float64 { return (i.after - i.before) * 1024 / float64(n-i.errs) }
+
+// idleAnew starts the contender anew and measures it.
+func (h *house) idleAnew(ctx context.Context, w workload, c *contender) (i idling, err error) {
+	c.stop()
+	c.process = nil
+	if err := h.start(ctx, c); err != nil {
+		return i, err
+	}
+	if i, err = h.measureIdle(ctx, w, c); err == nil && i.errs > 0 {
+		h.complain("idle %s: %d of %d connections failed, the last one: %v", c.name, i.errs, h.idle, i.last)
+	}
+	return i, err
+}
+
+func (h *house) measureIdle(ctx context.Context, w workload, c *contender) (m idling, err error) {
 	var conns []net.Conn
 	defer func() {
 		for _, cn := range conns {
@@ -54,23 +66,24 @@ func (h *house) measureIdle(ctx context.Context, w workload, c *contender) (befo
 	// The first request makes what any request needs: not a cost of waiting.
 	for i := range h.idle + 1 {
 		if ctx.Err() != nil {
-			return 0, 0, errs, last, ctx.Err()
+			return m, ctx.Err()
 		}
 		cn, err := h.ask(w, c.port)
 		if err != nil {
-			errs, last = errs+1, err
+			m.errs, m.last = m.errs+1, err
 			continue
 		}
 		conns = append(conns, cn)
 		if i == 0 {
-			before = rss(tree(c.pid))
+			m.before = rss(tree(c.pid))
 		}
 	}
-	if before == 0 || len(conns) < 2 {
-		return 0, 0, errs, last, last
+	if m.before == 0 || len(conns) < 2 {
+		return m, m.last
 	}
 	time.Sleep(settle)
-	return before, rss(tree(c.pid)), errs, last, nil
+	m.after = rss(tree(c.pid))
+	return m, nil
 }
 
 // ask sends one request on a new connection, reads the answer, and leaves the

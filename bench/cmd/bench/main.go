@@ -34,6 +34,8 @@ type settings struct {
 	syscalls     bool
 	pin          bool
 	verbose      bool
+	table        bool
+	subject      string
 }
 
 func main() {
@@ -61,7 +63,7 @@ func parseFlags(args []string) (*settings, error) {
 	f.StringVar(&s.dir, "dir", ".", "the bench folder")
 	f.StringVar(&s.extra, "extra", "", "a further folder of contenders")
 	names := f.String("contenders", "", "comma-separated contenders (default: all that start)")
-	loads := f.String("workloads", "h1-64,h1-512", "comma-separated workloads; 'list' prints them, 'all' runs all")
+	loads := f.String("workloads", "", "comma-separated workloads; 'list' prints them, 'all' runs all (default: h1-64,h1-512, with -table all that have a bar)")
 	f.StringVar(&s.base, "base", "nginx-log", "the contender that the others are compared with")
 	f.IntVar(&s.rounds, "rounds", 5, "rounds; every round runs each contender once a workload")
 	f.DurationVar(&s.duration, "duration", 3*time.Second, "length of one measurement, in whole seconds")
@@ -73,6 +75,8 @@ func parseFlags(args []string) (*settings, error) {
 	f.IntVar(&s.idle, "idle", 10000, "connections of the idle workload")
 	f.BoolVar(&s.syscalls, "syscalls", false, "a last extra round counts system calls a request (needs perf and root)")
 	f.BoolVar(&s.pin, "pin", false, "contenders on CPU 0 with one worker, origin and load generator on CPU 1")
+	f.BoolVar(&s.table, "table", false, "run the workloads that have a bar, each with the contenders that its bar names, and print them in Markdown")
+	f.StringVar(&s.subject, "subject", "gatewhy", "the contender that -table holds against the bars")
 	f.BoolVar(&s.verbose, "v", false, "print each sample")
 	if err := f.Parse(args); err != nil {
 		if err == flag.ErrHelp {
@@ -91,6 +95,19 @@ func parseFlags(args []string) (*settings, error) {
 	}
 	if s.rounds < 1 || s.duration < time.Second || s.warm < 0 || s.idle < 1 || s.workers < 1 {
 		return nil, fmt.Errorf("-rounds, -idle and -workers are at least 1, -duration at least 1s")
+	}
+	if s.table {
+		if *names != "" {
+			return nil, fmt.Errorf("-table chooses the contenders itself; -subject names the one to judge")
+		}
+		s.contenders = s.judged()
+	}
+	switch {
+	case *loads != "":
+	case s.table:
+		*loads = "all"
+	default:
+		*loads = "h1-64,h1-512"
 	}
 	if *names != "" {
 		s.contenders = strings.Split(*names, ",")
@@ -125,6 +142,9 @@ func run(ctx context.Context, s *settings) error {
 	defer h.stop()
 	if err := h.open(ctx); err != nil {
 		return err
+	}
+	if s.table {
+		return h.runTable(ctx)
 	}
 	failed := h.missing
 	for _, w := range s.workloads {

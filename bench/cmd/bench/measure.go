@@ -31,49 +31,14 @@ func (s *sample) cpu() float64 { return s.user + s.sys }
 // runWorkload drives each contender once a round and prints the table. It
 // returns how many measurements failed.
 func (h *house) runWorkload(ctx context.Context, w workload) (failed int) {
-	complain := func(c *contender, err error) {
-		failed++
-		h.complain("%s %s: %.400s", w.name, c.name, err)
-	}
-	var able []*contender
-	for _, c := range h.contenders {
-		if c.skip[w.name] {
-			continue
-		}
-		if err := h.check(ctx, w, c.port); err != nil {
-			complain(c, err)
-			continue
-		}
-		able = append(able, c)
-	}
+	able, failed := h.able(ctx, w, h.contenders)
 	if w.tool == "idle" {
 		return failed + h.runIdle(ctx, w, able)
 	}
+	list, n := h.runRounds(ctx, w, able)
+	failed += n
 	rows := map[string][]sample{}
-	first := -1 // the round that warms up
-	if h.warm == 0 {
-		first = 0
-	}
-	for r := first; r < h.rounds && ctx.Err() == nil; r++ {
-		d := h.duration
-		if r < 0 {
-			d = h.warm
-		}
-		round := map[string]sample{}
-		for _, c := range able {
-			s, err := h.measure(ctx, w, c, d)
-			if err != nil {
-				complain(c, err)
-				continue
-			}
-			round[c.name] = s
-			if h.verbose && r >= 0 {
-				h.complain("%s %s round %d: %.2f us/req, %.0f req/s", w.name, c.name, r, s.cpu(), s.rps)
-			}
-		}
-		if r < 0 {
-			continue
-		}
+	for _, round := range list {
 		base := round[h.base]
 		for name, s := range round {
 			s.base = base.cpu()
@@ -85,7 +50,8 @@ func (h *house) runWorkload(ctx context.Context, w workload) (failed int) {
 		for _, c := range able {
 			s, err := h.countCalls(ctx, w, c)
 			if err != nil {
-				complain(c, err)
+				failed++
+				h.complainOf(w, c, err)
 				continue
 			}
 			counts[c.name] = s
@@ -93,6 +59,54 @@ func (h *house) runWorkload(ctx context.Context, w workload) (failed int) {
 	}
 	h.printTable(w, able, rows, counts)
 	return failed
+}
+
+// able are those of cs that can do the workload, and do it right.
+func (h *house) able(ctx context.Context, w workload, cs []*contender) (able []*contender, failed int) {
+	for _, c := range cs {
+		if c.skip[w.name] {
+			continue
+		}
+		if err := h.check(ctx, w, c.port); err != nil {
+			failed++
+			h.complainOf(w, c, err)
+			continue
+		}
+		able = append(able, c)
+	}
+	return able, failed
+}
+
+// runRounds drives each of cs once a round, and returns the samples of each
+// round by contender.
+func (h *house) runRounds(ctx context.Context, w workload, cs []*contender) (list []map[string]sample, failed int) {
+	first := -1 // the round that warms up
+	if h.warm == 0 {
+		first = 0
+	}
+	for r := first; r < h.rounds && ctx.Err() == nil; r++ {
+		d := h.duration
+		if r < 0 {
+			d = h.warm
+		}
+		round := map[string]sample{}
+		for _, c := range cs {
+			s, err := h.measure(ctx, w, c, d)
+			if err != nil {
+				failed++
+				h.complainOf(w, c, err)
+				continue
+			}
+			round[c.name] = s
+			if h.verbose && r >= 0 {
+				h.complain("%s %s round %d: %.2f us/req, %.0f req/s", w.name, c.name, r, s.cpu(), s.rps)
+			}
+		}
+		if r >= 0 {
+			list = append(list, round)
+		}
+	}
+	return list, failed
 }
 
 // check asks for the workload's answer once. A fast wrong answer must not win.

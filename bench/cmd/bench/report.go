@@ -11,6 +11,10 @@ func (h *house) complain(format string, a ...any) {
 	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", a...)
 }
 
+func (h *house) complainOf(w workload, c *contender, err error) {
+	h.complain("%s %s: %.400s", w.name, c.name, err)
+}
+
 // printTable prints one workload: medians over the rounds, and the spread of
 // the two figures that matter most.
 func (h *house) printTable(w workload, cs []*contender, rows map[string][]sample, counts map[string]sample) {

@@ -34,7 +34,7 @@ var workloads = []workload{
 	{name: "h1-chunked", tool: "wrk", path: "/chunked", body: 4 << 10, conns: 64},
 	{name: "h1-post4k", tool: "wrk", path: "/128", body: 128, conns: 64, script: "post4k.lua", post: 4 << 10},
 	{name: "h1-newconn", tool: "wrk", path: "/128", body: 128, conns: 64, header: "Connection: close"},
-	{name: "tls-h1-64", tool: "wrk", path: "/128", body: 128, conns: 64, tls: true},
+	{name: "tls-h1-128", tool: "wrk", path: "/128", body: 128, conns: 64, tls: true},
 	{name: "tls-h1-16k", tool: "wrk", path: "/16k", body: 16 << 10, conns: 64, tls: true},
 	{name: "tls-h1-1m", tool: "wrk", path: "/1m", body: 1 << 20, conns: 16, tls: true},
 	{name: "tls-newconn", tool: "wrk", path: "/128", body: 128, conns: 32, tls: true, header: "Connection: close"},
