@@ -133,6 +133,7 @@ type work struct {
 	sendErr    error
 	expecting  bool // Expect was sent and no 100 has come
 	asked      bool // the client was told to continue
+	calling    calling
 }
 
 // redo remembers which once-only second chances were used.
@@ -188,7 +189,7 @@ func (c *call) run() *fault.Fault {
 		return f
 	}
 	if c.p.loop.Now() >= c.x.Deadline {
-		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", "0")
+		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Patience(), "attempts", "0")
 	}
 	for {
 		f := c.attempt()
@@ -253,6 +254,7 @@ func (c *call) begin() {
 	// An attempt that finds no connection begins no answer: it must not tell of the last one.
 	c.drop()
 	c.first = c.first[:0]
+	c.calling = calling{}
 }
 
 // ended closes the trail's page: evidence, counts, and the verdict for the endpoint.
