@@ -161,7 +161,7 @@ func code(s string) (list []string) {
 }
 
 var (
-	flagRE    = regexp.MustCompile(`(?m)^  (?:-h, )?--([a-z-]+)(?: ([A-Z]+))?(?:\s|$)`)
+	flagRE    = regexp.MustCompile(`(?m)^  (?:-h, )?--([a-z0-9-]+)(?: ([A-Z]+))?(?:\s|$)`)
 	defaultRE = regexp.MustCompile(`\(([^()]*)\)$`)
 )
 

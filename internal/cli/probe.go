@@ -2,12 +2,16 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
@@ -79,6 +83,12 @@ func (p *prober) look(e *upstream.Endpoint) verdict {
 		return v
 	}
 	defer p.local.Drop(c, true)
+	if link, ok := c.Shared.(*http2.Link); ok {
+		v.version = "HTTP/2"
+		v.status, v.fault = p.look2(link, e, until)
+		v.took = took()
+		return v
+	}
 	request := "GET / HTTP/1.1\r\nHost: " + authority(e.Target()) +
 		"\r\nUser-Agent: gatewhy/" + number + " (start-up probe)\r\nAccept: */*\r\nConnection: close\r\n\r\n"
 	// A send that breaks says less than what the endpoint may have said before.
@@ -96,12 +106,47 @@ func (p *prober) look(e *upstream.Endpoint) verdict {
 			a.Next()
 			continue
 		case ok:
-			v.status, v.minor, v.took = a.Head.Status, a.Head.Minor, took()
+			v.status, v.version, v.took = a.Head.Status, fmt.Sprintf("HTTP/1.%d", a.Head.Minor), took()
 			return v
 		}
 		if err := a.Fill(until); err != nil {
 			v.fault, v.took = p.ended(&a, err), took()
 			return v
+		}
+	}
+}
+
+// look2 is look on a connection that speaks HTTP/2.
+func (p *prober) look2(k *http2.Link, e *upstream.Endpoint, until loop.Time) (status int, f *fault.Fault) {
+	var l http2.Line
+	l.Begin(k)
+	defer l.Release()
+	q := message.Request{Safe: true, Idempotent: true}
+	h := &q.Head
+	add := func(s string) message.Span {
+		h.Raw = append(h.Raw, s...)
+		return message.Span{Off: uint32(len(h.Raw) - len(s)), Len: uint32(len(s))}
+	}
+	h.Major, h.Minor = 1, 1
+	h.Method, h.Path, h.Authority = add("GET"), add("/"), add(authority(e.Target()))
+	h.Fields = []message.Field{{Name: add("user-agent"), Value: add("gatewhy/" + number + " (start-up probe)")},
+		{Name: add("accept"), Value: add("*/*"), ID: message.Accept}}
+	l.Compose(&q, &message.Onward{Length: -1, Via: []byte("gatewhy")})
+	l.End(nil)
+	if sent, err := l.AskWhole(until); !sent || err != nil {
+		return 0, l.HeadEnded(err, &message.Circumstances{Limit: probeTime.String()})
+	}
+	answer, _ := l.Message()
+	for {
+		switch ok, _ := l.ParseHead(); {
+		case ok && answer.Status < 200 && l.Interim() < maxInterims:
+			l.Next()
+			continue
+		case ok:
+			return answer.Status, nil
+		}
+		if err := l.Fill(until); err != nil {
+			return 0, l.HeadEnded(err, &message.Circumstances{Limit: probeTime.String()})
 		}
 	}
 }
@@ -121,9 +166,8 @@ func authority(t upstream.Target) string {
 	if t.Path != "" {
 		return "localhost"
 	}
-	name := t.Name
-	if t.Secure {
-		name = name[len("https://"):]
+	if _, name, ok := strings.Cut(t.Name, "://"); ok {
+		return name
 	}
-	return name
+	return t.Name
 }

@@ -108,7 +108,7 @@ func (r *running) table(at listens, ends []*upstream.Endpoint, verdicts []verdic
 
 // url is a target as a link, where it can be one.
 func url(t upstream.Target) string {
-	if t.Path != "" || t.Secure {
+	if t.Path != "" || t.Secure || t.H2C {
 		return t.Name
 	}
 	return "http://" + t.Name
@@ -134,19 +134,19 @@ func summary(o *gateway.Options, log *accessLog) string {
 
 // verdict is what a probe found out.
 type verdict struct {
-	down   bool // a connection cannot be had: worth asking again
-	status int  // 0 if it did not answer
-	minor  uint8
-	took   time.Duration
-	fault  *fault.Fault // nil if it answered well
-	name   string       // of the endpoint
+	down    bool // a connection cannot be had: worth asking again
+	status  int  // 0 if it did not answer
+	version string
+	took    time.Duration
+	fault   *fault.Fault // nil if it answered well
+	name    string       // of the endpoint
 }
 
 // words says how an endpoint is.
 func (v verdict) words(p ink) string {
 	switch {
 	case v.fault == nil:
-		return p.green("up") + fmt.Sprintf(", HTTP/1.%d, answered %d in %s", v.minor, v.status, milliseconds(v.took))
+		return p.green("up") + fmt.Sprintf(", %s, answered %d in %s", v.version, v.status, milliseconds(v.took))
 	case v.fault.ID == fault.HeadTimeoutFirstByte:
 		return p.green("up") + fmt.Sprintf(", and GET / has no answer after %s", milliseconds(v.took))
 	case v.fault.ID == fault.ConnectRefused:

@@ -19,7 +19,6 @@ const statusGone = 499
 // the client can still be told, else so that it sees the cut.
 func (x *Exchange) fail(f *fault.Fault) {
 	t, r := &x.Trail, &x.reply
-	x.impatient(f)
 	t.Fault = f
 	x.nameIncident()
 	row := f.Row()
@@ -32,7 +31,6 @@ func (x *Exchange) fail(f *fault.Fault) {
 		t.Cut = t.Cut || r.begun
 		r.broken = true
 		x.Client.Abort()
-	case r.begun && x.breakOff():
 	case r.begun:
 		x.cut()
 	case row.Status == 0 || r.upgraded:
@@ -66,13 +64,9 @@ func (x *Exchange) answer(status int) {
 		status = 502
 	}
 	x.Reject()
-	if x.grpc {
-		x.refuse()
-		return
-	}
 	t.Status = status
 	t.Ended = x.Stamp()
-	a := x.explains()
+	a := explain.Answer{Trail: t, Node: x.Opts.Node, Detail: x.Detailed(), Contact: x.Opts.Contact}
 	if status == 503 {
 		a.RetryAfter = int(retryAfter / time.Second)
 	}

@@ -14,14 +14,17 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
+	"github.com/gatewhy/gatewhy/internal/wire/h2"
 )
 
 // DefaultDrain is how long a stopping gateway waits for its exchanges: longer
@@ -43,6 +46,9 @@ type Options struct {
 	UpstreamCertificate, UpstreamKey string
 	Client                           exchange.Options
 	Reverse                          reverse.Options
+	// Link are the settings of HTTP/2 connections to the upstream, besides those
+	// that hold for any version.
+	Link http2.LinkOptions
 	// Engine runs it, and is closed with it, also when Start fails; nil means the
 	// portable engine, or with Epoll that one, with Loops loops (0: one a core).
 	// Epoll wants GOMAXPROCS two higher than Loops: see loop.EpollOptions.
@@ -134,6 +140,7 @@ func Start(o Options) (*Gateway, error) {
 	default:
 		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})
 	}
+	g.share()
 	if g.up, err = upstream.New(g.o.Upstream); err == nil {
 		err = g.listen()
 	}
@@ -171,6 +178,24 @@ func (g *Gateway) listen() error {
 	}
 	g.own.Store(&own)
 	return nil
+}
+
+// share teaches the upstream to speak HTTP/2.
+func (g *Gateway) share() {
+	o, r := &g.o.Link, &g.o.Reverse
+	o.Limits = h2.Limits{Field: r.Limits.Field, Head: r.Limits.Head, Fields: r.Limits.Fields}
+	o.Body, o.Repair, o.Send = r.Limits.Body, r.Allow != 0, r.Send
+	g.o.Upstream.Share = func(s loop.Stream, secure bool, until loop.Time, freed func()) (upstream.Shared, *fault.Fault) {
+		scheme := "http"
+		if secure {
+			scheme = "https"
+		}
+		k, f := http2.Open(s, scheme, o, until, freed)
+		if f != nil {
+			return nil, f
+		}
+		return k, nil
+	}
 }
 
 // name fills in who we are to others. The pseudonym in Via has the port: two

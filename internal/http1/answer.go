@@ -221,19 +221,8 @@ func (a *Answer) Finish() (complete bool, err h1.Error) {
 	return a.body.Finish()
 }
 
-// Circumstances are what the connection knows and an ended head needs.
-type Circumstances struct {
-	Reused    bool // the connection had served before
-	Upgrade   bool // the request asked for an upgrade
-	SendBroke bool // sending the request had failed
-	// Undelivered: TCP proves that nothing of the request was delivered.
-	Undelivered bool
-	// Unacked: the peer's kernel acknowledged nothing of the request.
-	Unacked bool
-	Limit   string // the timer that fired, for timeouts
-	Total   bool   // it was the one for the whole exchange
-	Local   error  // the send's error, if SendBroke
-}
+// Circumstances are what the connection knows and an ended answer needs.
+type Circumstances = message.Circumstances
 
 // HeadEnded classifies what ended an answer before its head was complete. The
 // order is that of the catalogue: timer, socket, and grammar only for what is

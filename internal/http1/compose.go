@@ -59,7 +59,7 @@ func appendLength(dst []byte, n int64) []byte {
 
 // AppendAnswer writes the head of an upstream's answer for the client.
 func AppendAnswer(dst []byte, h *message.Head, o *message.Back) []byte {
-	dst = h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
+	dst = appendStatus(dst, h)
 	dst = h1.AppendFields(dst, h)
 	if h.Status < 200 || h.Status == 204 {
 		// "A server MUST NOT send a Content-Length header field in any response
@@ -76,6 +76,15 @@ func AppendAnswer(dst []byte, h *message.Head, o *message.Back) []byte {
 		dst = append(dst, "Connection: upgrade\r\n"...) // Upgrade itself is one of the fields
 	}
 	return appendVia(dst, h, o.Via)
+}
+
+// appendStatus writes the status line of h. HTTP/2 has no reason phrases, and some
+// who read HTTP/1.1 expect one.
+func appendStatus(dst []byte, h *message.Head) []byte {
+	if h.Major < 2 {
+		return h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
+	}
+	return h1.AppendStatusLine(dst, h.Status, []byte(message.StatusText(h.Status)))
 }
 
 // appendVia ends a head with our Via, which tells the version that the message
@@ -128,7 +137,7 @@ func AppendOwn(dst []byte, status int, fields []byte, o *message.Back) []byte {
 
 // AppendInterim writes an interim (1xx) head for the client.
 func AppendInterim(dst []byte, h *message.Head, via []byte) []byte {
-	dst = h1.AppendStatusLine(dst, h.Status, h.Bytes(h.Reason))
+	dst = appendStatus(dst, h)
 	dst = h1.AppendFields(dst, h)
 	dst = append(dst, "Via: 1.1 "...)
 	dst = append(dst, via...)

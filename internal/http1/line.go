@@ -175,6 +175,9 @@ func (a *Answer) Peek() []byte { return a.In.Bytes()[a.size:] }
 // Raw is what has come and was not consumed, as it came.
 func (a *Answer) Raw() []byte { return a.In.Bytes() }
 
+// First is Raw, of which DropHead takes a part away.
+func (a *Answer) First() []byte { return a.In.Bytes() }
+
 // Idle gives the storage of the input back if nothing is in it.
 func (a *Answer) Idle() { a.In.ReleaseEmpty() }
 

@@ -15,7 +15,6 @@ import (
 type answer struct {
 	status  int // of the final answer; 0: not one byte of it came
 	fields  []field
-	trailer []field
 	body    []byte // payload without framing, at most kept bytes of it
 	size    int64  // of the payload
 	whole   bool   // the framing says that nothing is missing
@@ -46,17 +45,6 @@ func (a *answer) has(name string) bool {
 		}
 	}
 	return false
-}
-
-// said is the value of a field of the trailer or, in an answer that is one, of the
-// head.
-func (a *answer) said(name string) string {
-	for _, f := range a.trailer {
-		if strings.EqualFold(f.name, name) {
-			return f.value
-		}
-	}
-	return a.get(name)
 }
 
 // kept bounds what is remembered of a body.
@@ -219,7 +207,7 @@ func (a *answer) readChunks(r *bufio.Reader) error {
 			return flawed("chunk size " + strconv.QuoteToASCII(line))
 		}
 		if size == 0 {
-			return a.readTrailer(r)
+			return readTrailer(r)
 		}
 		if err := a.take(r, int64(size)); err != nil {
 			return err
@@ -233,7 +221,7 @@ func (a *answer) readChunks(r *bufio.Reader) error {
 	}
 }
 
-func (a *answer) readTrailer(r *bufio.Reader) error {
+func readTrailer(r *bufio.Reader) error {
 	for {
 		line, err := readLine(r)
 		if err != nil {
@@ -242,11 +230,9 @@ func (a *answer) readTrailer(r *bufio.Reader) error {
 		if line == "" {
 			return nil
 		}
-		f, err := readField(line)
-		if err != nil {
+		if _, err := readField(line); err != nil {
 			return err
 		}
-		a.trailer = append(a.trailer, f)
 	}
 }
 

@@ -51,12 +51,6 @@ func (c *call) relaySized() *fault.Fault {
 		return c.stream()
 	}
 	a.TakeBody(len(body))
-	if f := c.follow(body); f != nil {
-		return f
-	}
-	if f := c.concluded(nil); f != nil {
-		return f
-	}
 	c.checkPlainToTLS(body)
 	if c.tryElsewhere() {
 		x.Begin(c.answer, c.framing)
@@ -117,9 +111,6 @@ func (c *call) pieces() (done bool, f *fault.Fault) {
 			return false, f
 		}
 		if len(piece) > 0 {
-			if f := c.follow(piece); f != nil {
-				return false, f
-			}
 			if f := c.x.Add(piece); f != nil {
 				return false, f
 			}
@@ -133,8 +124,8 @@ func (c *call) pieces() (done bool, f *fault.Fault) {
 // stream sends on as it comes: the answer has begun, a fault is now a visible cut.
 func (c *call) stream() *fault.Fault {
 	a, x := c.line, c.x
-	raw := a.Raw()
-	c.first = append(c.first[:0], raw[:min(len(raw), evidenceFirst)]...)
+	first := a.First()
+	c.first = append(c.first[:0], first[:min(len(first), evidenceFirst)]...)
 	x.Release()
 	if _, f := c.pieces(); f != nil { // with the head still in place, so that offsets hold
 		if x.Begun() {
@@ -227,12 +218,6 @@ func (c *call) finishes(err error) *fault.Fault {
 func (c *call) finish() *fault.Fault {
 	c.receipts()
 	trailer := c.line.Trailer()
-	if f := c.concluded(trailer); f != nil {
-		if !c.x.Begun() {
-			c.x.Reject()
-		}
-		return f
-	}
 	if !c.x.Request.Framing.Trailers {
 		trailer = nil // the client did not say that it reads them (RFC 9110 §6.5.1)
 	}

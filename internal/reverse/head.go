@@ -24,11 +24,6 @@ func (c *call) head() *fault.Fault {
 	if id := c.secondChance(status); id != "" {
 		return c.line.Fault(id)
 	}
-	if c.x.GRPC() {
-		if f := c.judgeCall(); f != nil {
-			return f
-		}
-	}
 	switch {
 	case status < 500:
 		if status == 429 && c.answer.Find(message.RetryAfter) >= 0 {
@@ -75,7 +70,7 @@ func (c *call) secondChance(status int) fault.ID {
 			id, once = fault.TooEarly425, redoEarly
 		}
 	case 505:
-		if !c.onward.Speak10 && (!c.chunked() || c.body.whole) {
+		if !c.shared && !c.onward.Speak10 && (!c.chunked() || c.body.whole) {
 			id, once = fault.VersionNotSupported505, redoVersion
 		}
 	case 411:

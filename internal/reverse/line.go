@@ -2,7 +2,6 @@ package reverse
 
 import (
 	"github.com/gatewhy/gatewhy/fault"
-	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
 )
@@ -67,8 +66,10 @@ type line interface {
 	Unfinished(err error) bool
 	// Came counts the bytes of the answer, all heads and framing included.
 	Came() int64
-	// Raw is evidence: what has come and was not consumed.
+	// Raw is evidence: what has come and was not consumed. First is the part of it
+	// that DropHead takes away.
 	Raw() []byte
+	First() []byte
 	// Idle gives storage back that holds nothing, before a wait.
 	Idle()
 	// Release ends the exchange: it forgets the answer and gives everything back.
@@ -77,8 +78,8 @@ type line interface {
 
 	// HeadEnded and BodyEnded say what it means that the answer ended by err before
 	// its head, or its body, was whole.
-	HeadEnded(err error, c *http1.Circumstances) *fault.Fault
-	BodyEnded(err error, c *http1.Circumstances) *fault.Fault
+	HeadEnded(err error, c *message.Circumstances) *fault.Fault
+	BodyEnded(err error, c *message.Circumstances) *fault.Fault
 	// Fault makes a fault of the head that was read; FaultAt one that a byte of it proves.
 	Fault(id fault.ID) *fault.Fault
 	FaultAt(id fault.ID, off int64) *fault.Fault

@@ -15,6 +15,9 @@ func (c *call) again(f *fault.Fault) (yes bool, withheld *fault.Fault) {
 	if x.Begun() || t.N >= trail.MaxAttempts {
 		return false, nil
 	}
+	if c.older(f) {
+		return c.ready(f)
+	}
 	rule, free := c.rule(f)
 	if !free {
 		c.spent++
@@ -27,6 +30,11 @@ func (c *call) again(f *fault.Fault) (yes bool, withheld *fault.Fault) {
 		}
 	case fault.RI:
 		if !c.idempotent || !other && c.repeats(f) {
+			return false, nil
+		}
+	case fault.RU:
+		// Not processed, by the rules of the protocol: safe, but not without end.
+		if c.refused++; c.refused >= c.attempts() {
 			return false, nil
 		}
 	case fault.R0:
@@ -52,6 +60,33 @@ func (c *call) again(f *fault.Fault) (yes bool, withheld *fault.Fault) {
 	return true, nil
 }
 
+// older reports whether the request is to be sent again to the same endpoint in
+// HTTP/1.1: it says so, or does not get along with our HTTP/2 (A.9: "-> h1").
+func (c *call) older(f *fault.Fault) bool {
+	if !c.shared || c.alone {
+		return false
+	}
+	switch f.ID {
+	case fault.H2RSTHTTP11Required:
+		if !c.end.Downgrade(c.p.loop.Now()) {
+			return false
+		}
+	case fault.H2InadequateSecurity:
+		if !c.idempotent && f.Get("delivered") != "none" || !c.end.Downgrade(c.p.loop.Now()) {
+			return false
+		}
+	case fault.H2RSTProtocol:
+		// About this request, so nothing is remembered.
+		if !c.idempotent || !c.end.SpeaksBoth() {
+			return false
+		}
+	default:
+		return false
+	}
+	c.alone, c.stay = true, c.end
+	return true
+}
+
 // ready checks what every further attempt needs: time, and a body to send.
 func (c *call) ready(*fault.Fault) (bool, *fault.Fault) {
 	if !c.replayable() {
@@ -59,7 +94,7 @@ func (c *call) ready(*fault.Fault) (bool, *fault.Fault) {
 			"size", strconv.FormatInt(c.x.Client.Received(), 10)+" bytes")
 	}
 	if c.p.loop.Now() >= c.x.Deadline {
-		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Patience(), "attempts", strconv.Itoa(c.x.Trail.N))
+		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", strconv.Itoa(c.x.Trail.N))
 	}
 	if f := c.x.Client.Gone(false); f != nil {
 		return false, f
@@ -83,10 +118,13 @@ func (c *call) rule(f *fault.Fault) (rule fault.Retry, free bool) {
 		if undelivered {
 			return fault.RC, true
 		}
-		if c.a.Reused {
+		if c.a.Reused && !c.shared {
 			c.fresh = true
 		}
 		return fault.RI, false
+	case fault.RU:
+		// Who leaves asks for no rest, who refuses does.
+		return fault.RU, f.ID == fault.H2GoawayAboveLast
 	case fault.RC:
 		if undelivered || c.nothingSent(f) {
 			return fault.RC, true

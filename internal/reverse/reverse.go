@@ -15,6 +15,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
@@ -97,6 +98,7 @@ func (p *Proxy) Close() { p.pool.Close() }
 type call struct {
 	p     *Proxy
 	h1    http1.Line
+	h2    http2.Line
 	first []byte // first bytes of an answer whose head is no longer in the buffer
 	body  body
 	work
@@ -125,6 +127,9 @@ type work struct {
 	anew       bool               // another attempt is decided
 	elsewhere  bool               // an upstream's own 502 or 503 was already tried elsewhere
 	redone     redo
+	shared     bool // the attempt's connection is used by others too
+	alone      bool // the next attempts need one of their own
+	refused    int  // attempts that were not processed, as the upstream says
 	spent      int  // attempts that may have reached an upstream
 	asks       bool // the wait for the answer is to send the whole request
 	sentAt     loop.Time
@@ -133,7 +138,6 @@ type work struct {
 	sendErr    error
 	expecting  bool // Expect was sent and no 100 has come
 	asked      bool // the client was told to continue
-	calling    calling
 }
 
 // redo remembers which once-only second chances were used.
@@ -189,7 +193,7 @@ func (c *call) run() *fault.Fault {
 		return f
 	}
 	if c.p.loop.Now() >= c.x.Deadline {
-		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Patience(), "attempts", "0")
+		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", "0")
 	}
 	for {
 		f := c.attempt()
@@ -253,8 +257,7 @@ func (c *call) begin() {
 	c.sent, c.tunnelled, c.sendErr, c.expecting, c.sentAt, c.asks = false, 0, nil, false, 0, false
 	// An attempt that finds no connection begins no answer: it must not tell of the last one.
 	c.drop()
-	c.first = c.first[:0]
-	c.calling = calling{}
+	c.first, c.shared = c.first[:0], false
 }
 
 // ended closes the trail's page: evidence, counts, and the verdict for the endpoint.
@@ -267,6 +270,7 @@ func (c *call) ended(f *fault.Fault) {
 		a.BytesSent, a.BytesReceived = c.line.Sent()+c.tunnelled, c.line.Came()
 		// The status is told although what came behind it may be broken.
 		a.Status = c.answer.Status
+		c.receipts()
 	}
 	if a.Status != 0 {
 		c.x.Trail.UpstreamStatus = a.Status
@@ -294,8 +298,13 @@ func (c *call) ended(f *fault.Fault) {
 
 // begins makes the line of an attempt that has got its connection.
 func (c *call) begins() {
-	c.h1.Begin(c.conn.Stream, &c.p.o.Limits, c.p.o.Allow)
-	c.line, c.told = &c.h1, 0
+	if link, ok := c.conn.Shared.(*http2.Link); ok {
+		c.h2.Begin(link)
+		c.line, c.told = &c.h2, 0
+	} else {
+		c.h1.Begin(c.conn.Stream, &c.p.o.Limits, c.p.o.Allow)
+		c.line, c.told = &c.h1, 0
+	}
 	c.answer, c.framing = c.line.Message()
 }
 

@@ -2,6 +2,7 @@ package reverse
 
 import (
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
@@ -19,6 +20,19 @@ func (c *call) connect() *fault.Fault {
 	}
 	c.end, c.tried[x.Trail.N-1] = e, e
 	a.Endpoint = e.Name()
+	alone := c.alone || x.Request.Framing.Upgrade // what comes behind a 101 needs a connection of its own
+	for !c.fresh && !alone {
+		conn := p.pool.Join(e)
+		if conn == nil {
+			break
+		}
+		if !conn.Shared.(*http2.Link).Alive(x.Deadline) {
+			p.pool.Drop(conn, true)
+			continue
+		}
+		c.use(conn, conn.Served > 0)
+		return nil
+	}
 	if !c.fresh {
 		for {
 			conn, note := p.pool.Take(e)
@@ -36,7 +50,11 @@ func (c *call) connect() *fault.Fault {
 	}
 	c.fresh = false
 	var tm upstream.Timing
-	conn, f := p.pool.Dial(e, x.Deadline, &tm)
+	dial := p.pool.Dial
+	if alone {
+		dial = p.pool.DialAlone
+	}
+	conn, f := dial(e, x.Deadline, &tm)
 	a.Address = tm.Address
 	for _, s := range [...]struct {
 		stamp *trail.Stamp
@@ -51,17 +69,17 @@ func (c *call) connect() *fault.Fault {
 	}
 	if f != nil {
 		if f.ID == fault.TotalTimeout {
-			f.With("limit", x.Patience()).With("received", "0")
+			f.With("limit", x.Opts.Total.String()).With("received", "0")
 		}
 		return f
 	}
-	c.use(conn, false)
+	c.use(conn, conn.Served > 0)
 	return nil
 }
 
 func (c *call) use(conn *upstream.Conn, reused bool) {
 	a := c.a
-	c.conn = conn
+	c.conn, c.shared = conn, conn.Shared != nil
 	conn.SentBefore = conn.Stream.Sent()
 	a.Address, a.Secure, a.Reused, a.Serial = conn.Address, conn.Secure, reused, conn.Served
 	if reused {

@@ -95,7 +95,7 @@ func (c *call) push(last bool) *fault.Fault {
 		return http1.Interrupted
 	default:
 		c.sendErr = err
-		if c.conn.Served == 0 && c.line.Sent() == 0 && c.line.Came() == 0 {
+		if !c.shared && c.conn.Served == 0 && c.line.Sent() == 0 && c.line.Came() == 0 {
 			return fault.New(fault.AcceptThenRST, "delivered", "none", "errno", err.Error()).Because(err)
 		}
 	}
@@ -105,7 +105,7 @@ func (c *call) push(last bool) *fault.Fault {
 func (c *call) sendTimedOut(total bool) *fault.Fault {
 	id, limit := fault.WriteTimeout, c.p.o.Send.String()
 	if total {
-		id, limit = fault.TotalTimeout, c.x.Patience()
+		id, limit = fault.TotalTimeout, c.x.Opts.Total.String()
 	}
 	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.line.Sent(), 10),
 		"received", strconv.FormatInt(c.line.Came(), 10))

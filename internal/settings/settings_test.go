@@ -20,6 +20,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
@@ -85,6 +86,12 @@ var cases = []struct {
 	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
 	{"resolver", "127.0.0.1:53", func(o *gateway.Options) any { return o.Upstream.Resolver }, "127.0.0.1:53"},
 	{"upstream-server-name", "app.example", func(o *gateway.Options) any { return o.Upstream.ServerName }, "app.example"},
+	{"upstream-http2", "on", func(o *gateway.Options) any { return o.Upstream.HTTP2 }, upstream.OnlyHTTP2},
+	{"upstream-http2", "off", func(o *gateway.Options) any { return o.Upstream.HTTP2 }, upstream.NoHTTP2},
+	{"pool-shared", "3", func(o *gateway.Options) any { return o.Upstream.MaxShared }, 3},
+	{"pool-streams", "9", func(o *gateway.Options) any { return o.Link.Streams }, 9},
+	{"timeout-h2-ping", "3s", func(o *gateway.Options) any { return [2]time.Duration{o.Link.Ping, o.Link.Pong} }, [2]time.Duration{3 * time.Second, 3 * time.Second}},
+	{"timeout-h2-ping", "0", func(o *gateway.Options) any { return [2]time.Duration{o.Link.Ping, o.Link.Pong} }, [2]time.Duration{-1, 0}},
 	{"pool-idle", "3s", func(o *gateway.Options) any { return o.Upstream.IdleTimeout }, 3 * time.Second},
 	{"pool-idle", "0", func(o *gateway.Options) any { return o.Upstream.MaxIdle }, -1},
 }
@@ -129,6 +136,8 @@ func TestDefaultsAreTrue(t *testing.T) {
 		"tls-min": uint16(tls.VersionTLS12), "tls-ticket-rotation": certs.DefaultRotation, "timeout-client-tls": exchange.DefaultHandshake,
 		"retry-budget": upstream.Budget{Share: upstream.DefaultBudgetShare},
 		"eject-after":  upstream.Eject{After: upstream.DefaultEjectAfter},
+		"pool-shared":  upstream.DefaultMaxShared, "pool-streams": http2.DefaultStreams,
+		"timeout-h2-ping": [2]time.Duration{http2.DefaultPing, http2.DefaultPong},
 		// The pair is that of a request and an answer; help names both figures.
 		"max-head":   [2]int{h1.DefaultRequest.Head, h1.DefaultRequest.Head},
 		"max-fields": [2]int{h1.DefaultRequest.Fields, h1.DefaultRequest.Fields},

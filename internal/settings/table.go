@@ -16,6 +16,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	link "github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/trail"
@@ -67,6 +68,9 @@ var table = []*Setting{
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Total }),
 	duration("timeout-idle", reverse.DefaultTunnel, "silence on an upgraded connection: WebSockets ping each minute",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Tunnel }),
+	{"timeout-h2-ping", timeouts, "DURATION", FormatDuration(link.DefaultPing),
+		"silence of an HTTP/2 upstream that owes answers, before it is asked whether it lives; it gets as long to reply, but at most " +
+			FormatDuration(link.DefaultPong) + "; 0 = never asked", ping},
 	duration("timeout-client-tls", exchange.DefaultHandshake, "a client's TLS handshake: two lost packets on a slow mobile",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Client.Handshake }),
 	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
@@ -137,6 +141,13 @@ var table = []*Setting{
 		text(func(o *gateway.Options, s string) { o.Upstream.SNI = s })},
 	{"upstream-server-name", upstreams, "NAME", "", "name to send and to verify in TLS; the target's host unless set",
 		text(func(o *gateway.Options, s string) { o.Upstream.ServerName = s })},
+	{"upstream-http2", upstreams, "WHEN", "auto", "HTTP/2 to upstreams: auto (over TLS with whoever agrees, and with h2c:// targets), on (with all), off", whenHTTP2},
+	{"pool-shared", upstreams, "N", strconv.Itoa(upstream.DefaultMaxShared),
+		"HTTP/2 connections to one endpoint, on each loop: each takes a hundred requests at a time",
+		number(1, 1024, func(o *gateway.Options, n int) { o.Upstream.MaxShared = n })},
+	{"pool-streams", upstreams, "N", strconv.Itoa(link.DefaultStreams),
+		"requests at a time on one HTTP/2 connection, besides what the upstream allows",
+		number(1, 1<<20, func(o *gateway.Options, n int) { o.Link.Streams = n })},
 	{"pool-idle", upstreams, "DURATION", FormatDuration(upstream.DefaultIdle),
 		"how long an unused connection is kept, unless the endpoint shows that it closes sooner; 0 = none is kept", poolIdle},
 }
@@ -328,6 +339,32 @@ func eject(o *gateway.Options, v string) error {
 			o.Upstream.Eject.After, o.Upstream.Eject.Share = -1, -1
 		}
 	})(o, v)
+}
+
+func whenHTTP2(o *gateway.Options, v string) error {
+	switch v {
+	case "auto":
+		o.Upstream.HTTP2 = upstream.AutoHTTP2
+	case "on":
+		o.Upstream.HTTP2 = upstream.OnlyHTTP2
+	case "off":
+		o.Upstream.HTTP2 = upstream.NoHTTP2
+	default:
+		return errors.New("it must be auto, on or off")
+	}
+	return nil
+}
+
+func ping(o *gateway.Options, v string) error {
+	d, err := ParseDuration(v)
+	if err != nil {
+		return err
+	}
+	o.Link.Ping, o.Link.Pong = d, min(d, link.DefaultPong)
+	if d == 0 {
+		o.Link.Ping, o.Link.Pong = -1, 0
+	}
+	return nil
 }
 
 func poolIdle(o *gateway.Options, v string) error {

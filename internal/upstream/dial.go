@@ -49,30 +49,109 @@ type Timing struct {
 // the fault is total_timeout in the phase that it cut. An interrupted task
 // gives client_gone: nothing else interrupts an attempt. Nothing of a request
 // was sent when it fails. tm may be nil.
+//
+// With an endpoint that speaks HTTP/2 the connection may be one that others use
+// too, and somebody else may have made it.
 func (p *Local) Dial(e *Endpoint, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
+	return p.dial(e, until, tm, false)
+}
+
+// DialAlone is Dial for a connection that is the caller's alone, where the
+// endpoint speaks HTTP/1.1 too.
+func (p *Local) DialAlone(e *Endpoint, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
+	return p.dial(e, until, tm, !e.prior())
+}
+
+func (p *Local) dial(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Conn, *fault.Fault) {
 	if tm == nil {
 		tm = new(Timing)
 	}
 	*tm = Timing{}
 	b := &p.bench[e.index]
+	if !alone && e.mayShare(p.loop.Now()) {
+		c, none, f := p.queue(e, until)
+		if c != nil {
+			tm.Address = c.Address
+		}
+		if c != nil || f != nil {
+			return c, f
+		}
+		alone = none
+	}
 	b.inFlight++
-	s, f := p.reach(e, until, tm)
-	if f == nil && e.tls != nil {
-		s, f = p.secure(e, s, until, tm)
+	c, f := p.open(e, until, tm, alone)
+	if f != nil && !alone && speaksOther(f) && e.Downgrade(p.loop.Now()) {
+		note := f
+		if c, f = p.open(e, until, tm, true); f == nil {
+			tm.Note = note
+		}
 	}
 	if f != nil {
 		b.inFlight--
 		return nil, f
 	}
-	return &Conn{
+	if c.Shared != nil && c.Shared.Free() == 0 {
+		// It takes no request now, and may never.
+		c.users--
+		b.inFlight--
+		c, _, f = p.queue(e, until)
+		if c == nil && f == nil {
+			f = p.exhausted(e, b)
+		}
+		return c, f
+	}
+	return c, nil
+}
+
+// speaksOther reports whether f shows that the other end speaks no HTTP/2,
+// whatever it agreed to.
+func speaksOther(f *fault.Fault) bool {
+	return f.ID == fault.H2GotHTTP1 || f.ID == fault.H2PrefaceBad || f.ID == fault.H2SettingsTimeout
+}
+
+// open makes a connection.
+func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Conn, *fault.Fault) {
+	b := &p.bench[e.index]
+	if opens := !alone && e.mayShare(p.loop.Now()); opens {
+		b.opening++
+		defer func() {
+			b.opening--
+			p.freed(b, true)
+		}()
+	}
+	s, f := p.reach(e, until, tm)
+	if f == nil && e.tls != nil {
+		s, f = p.secure(e, s, until, tm, alone)
+	}
+	var shared Shared
+	if f == nil && e.agreed(s) {
+		shared, f = p.share(e, s, until, tm)
+	}
+	if f != nil {
+		b.failed++
+		return nil, f
+	}
+	c := &Conn{
 		Stream:     s,
 		Endpoint:   e,
 		Address:    tm.Address,
 		Opened:     p.loop.Now(),
 		SentBefore: s.Sent(),
 		Secure:     e.tls != nil,
-		busy:       true,
-	}, nil
+		Shared:     shared,
+	}
+	if shared == nil {
+		if e.tls != nil && !alone {
+			e.Downgrade(p.loop.Now()) // to offer more would only make others wait
+		}
+		c.busy = true
+		return c, nil
+	}
+	c.users = 1
+	b.shared = append(b.shared, c)
+	p.links++
+	p.mind()
+	return c, nil
 }
 
 // reach resolves and connects.

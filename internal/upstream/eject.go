@@ -151,7 +151,7 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 // 503 is one too: it says so itself.
 func against(id fault.ID, row *fault.Row) bool {
 	return row.Side == fault.Upstream && (row.Kind == fault.Failure || id == fault.UpstreamGatewayError) &&
-		id != fault.ClientGone && row.Class != fault.ClassBadRequest && row.Class != fault.ClassClientGone
+		id != fault.ClientGone && id != fault.H2GoawayAboveLast && row.Class != fault.ClassBadRequest && row.Class != fault.ClassClientGone
 }
 
 // eject leaves e out from now on, unless another loop did so just now.

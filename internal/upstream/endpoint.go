@@ -16,6 +16,7 @@ type Endpoint struct {
 	index  int
 	fixed  loop.Address // set for IP literals and unix sockets, which need no resolver
 	tls    *tls.Config  // nil for plaintext; shared by all connections
+	both   *tls.Config  // the same, offering HTTP/2 as well
 	name   string       // that the certificate must be for
 
 	health health
@@ -26,6 +27,8 @@ type Endpoint struct {
 	asking  atomic.Bool            // a lookup is under way on some loop
 	again   atomic.Int64           // when a failed connect last asked before the time
 	swapped atomic.Int64           // until this moment the second family goes first
+
+	plain atomic.Int64 // until this moment HTTP/1.1 is spoken, and nothing else offered
 
 	// NoExpect is set when the endpoint answered 417 to Expect, or never sent
 	// 100: the field is left out from then on.

@@ -47,7 +47,10 @@ type Conn struct {
 	SentBefore uint64
 	// Secure: TLS is spoken.
 	Secure bool
+	// Shared is the connection if others use it too, nil if it is the owner's alone.
+	Shared Shared
 
+	users  int           // of a shared one
 	limit  time.Duration // the endpoint's own Keep-Alive: timeout, less the margin; 0 if none
 	looked loop.Time     // when it was last seen open while idle
 	busy   bool          // handed out
@@ -60,6 +63,9 @@ type Conn struct {
 // application that has read the request may reset before its kernel
 // acknowledges anything.
 func Undelivered(c *Conn) bool {
+	if c.Shared != nil {
+		return false
+	}
 	d, ok := c.Stream.Delivery()
 	return ok && d.Closed && d.Acked <= c.SentBefore
 }
@@ -143,6 +149,10 @@ func graver(a, b fault.ID) fault.ID {
 // empty and released. hint is what the endpoint said in Keep-Alive: timeout=, or
 // 0. c must not be used after.
 func (p *Local) Keep(c *Conn, hint time.Duration) {
+	if c.Shared != nil {
+		p.part(c)
+		return
+	}
 	b := p.release(c)
 	now := p.loop.Now()
 	c.Served++
@@ -158,6 +168,11 @@ func (p *Local) Keep(c *Conn, hint time.Duration) {
 	c.In.Release()
 	b.idle = append(b.idle, c)
 	p.idle++
+	p.mind()
+}
+
+// mind begins to look after the connections that are kept.
+func (p *Local) mind() {
 	if !p.sweeping {
 		p.sweeping = true
 		p.sweeper = p.loop.Go(p.sweep)
@@ -167,6 +182,10 @@ func (p *Local) Keep(c *Conn, hint time.Duration) {
 // Drop closes c: with RST if abort is true, which tells the endpoint that we do
 // not want the rest. c must not be used after.
 func (p *Local) Drop(c *Conn, abort bool) {
+	if c.Shared != nil {
+		p.part(c) // its request has ended by itself, or was called off
+		return
+	}
 	p.release(c)
 	c.In.Release()
 	if abort {
@@ -188,12 +207,13 @@ func (p *Local) release(c *Conn) *bench {
 // sweep looks after the idle connections of p. It ends when there are none, so
 // an idle gateway does nothing at all.
 func (p *Local) sweep() {
-	for p.idle > 0 && !p.closed {
+	for (p.idle > 0 || p.links > 0) && !p.closed {
 		if err := p.loop.Park(p.loop.Now().Add(int64(sweepEvery))); !errors.Is(err, loop.ErrTimeout) {
 			continue // Close has woken us
 		}
 		for i := range p.bench {
 			p.sweepBench(p.up.endpoints[i], &p.bench[i])
+			p.sweepShared(&p.bench[i], p.loop.Now())
 		}
 	}
 	p.sweeping = false

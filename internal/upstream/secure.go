@@ -34,7 +34,6 @@ func (e *Endpoint) secure() {
 		RootCAs:    o.CA,
 		ServerName: cmp.Or(o.SNI, e.name),
 		MinVersion: tls.VersionTLS12,
-		NextProtos: o.ALPN,
 		// One session is enough: the latest ticket is the best. It belongs to this
 		// endpoint, since others need not share its keys, and crypto/tls keys the cache
 		// by the server name, which endpoints do share.
@@ -43,15 +42,18 @@ func (e *Endpoint) secure() {
 		// Records are as large as the pieces that are sent.
 		DynamicRecordSizingDisabled: true,
 	}
-	if o.ALPN == nil {
-		e.tls.NextProtos = []string{"http/1.1"}
-	}
 	switch {
 	case o.Trusting:
 		e.tls.InsecureSkipVerify = true
 	case e.tls.ServerName != e.name:
 		e.tls.InsecureSkipVerify = true // what crypto/tls would verify is not the name that counts
 		e.tls.VerifyConnection = e.verify
+	}
+	e.both = e.tls.Clone()
+	e.tls.NextProtos, e.both.NextProtos = []string{"http/1.1"}, []string{"h2", "http/1.1"}
+	if e.prior() {
+		e.tls.NextProtos = []string{"h2"}
+		e.both.NextProtos = e.tls.NextProtos
 	}
 }
 
@@ -80,11 +82,15 @@ func (e *Endpoint) clientCertificate(q *tls.CertificateRequestInfo) (*tls.Certif
 }
 
 // secure does the TLS handshake on s, which it closes if that fails.
-func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing) (loop.Stream, *fault.Fault) {
+func (p *Local) secure(e *Endpoint, s loop.Stream, until loop.Time, tm *Timing, alone bool) (loop.Stream, *fault.Fault) {
 	began := p.loop.Now()
 	limit := p.up.o.Timeouts.Secure
 	tap := &tap{Stream: s, first: make([]byte, 0, evidenceMost)}
-	t, err := loop.Secure(tap, e.tls, min(until, began.Add(int64(limit))))
+	config := e.tls
+	if !alone && e.mayShare(began) {
+		config = e.both
+	}
+	t, err := loop.Secure(tap, config, min(until, began.Add(int64(limit))))
 	if err == nil {
 		tap.first = nil
 		tm.Secured = p.loop.Now()

@@ -17,8 +17,8 @@ const maxUnixPath = 107
 
 // Target says where one endpoint is.
 type Target struct {
-	// Name is what logs, pages and metrics call it: HOST:PORT, https://HOST:PORT
-	// or unix:PATH. ParseTarget reads it back.
+	// Name is what logs, pages and metrics call it: HOST:PORT, https://HOST:PORT,
+	// h2c://HOST:PORT or unix:PATH. ParseTarget reads it back.
 	Name string
 	// Host is a name in lower case or an IP address without brackets; "" for a
 	// unix socket.
@@ -29,6 +29,8 @@ type Target struct {
 	Path string
 	// Secure: TLS is spoken.
 	Secure bool
+	// H2C: HTTP/2 is spoken in the clear, without asking (RFC 9113 §3.3).
+	H2C bool
 }
 
 func (t Target) same(u Target) bool {
@@ -43,6 +45,7 @@ func (t Target) same(u Target) bool {
 //	:3000-3003  app:3000-3003         one target for each port
 //	http://app  http://app:3000       port 80 unless given
 //	https://app https://app:8443      TLS; port 443 unless given
+//	h2c://app   h2c://app:3000        HTTP/2 in the clear; port 80 unless given
 //	unix:/run/app.sock                unix socket, absolute path
 //
 // An error quotes s, says what is wrong with it and what to write.
@@ -71,8 +74,10 @@ func ParseTarget(s string) ([]Target, error) {
 			rest, port = r, "80"
 		case "https":
 			rest, port, t.Secure = r, "443", true
+		case "h2c":
+			rest, port, t.H2C = r, "80", true
 		default:
-			return bad("unknown scheme %q: write http://, https:// or unix:", scheme)
+			return bad("unknown scheme %q: write http://, https://, h2c:// or unix:", scheme)
 		}
 		rest = strings.TrimSuffix(rest, "/")
 		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -111,6 +116,9 @@ func ParseTarget(s string) ([]Target, error) {
 		t.Name = t.hostPort()
 		if t.Secure {
 			t.Name = "https://" + t.Name
+		}
+		if t.H2C {
+			t.Name = "h2c://" + t.Name
 		}
 		list = append(list, t)
 	}

@@ -79,8 +79,6 @@ type Options struct {
 	SNI string
 	// Certificate is shown to endpoints that ask for one; nil if we have none.
 	Certificate *tls.Certificate
-	// ALPN are the protocols offered, the best first; nil means http/1.1 only.
-	ALPN []string
 
 	Timeouts Timeouts
 
@@ -90,6 +88,13 @@ type Options struct {
 	// MaxIdle bounds the idle connections of one endpoint on one loop; 0 means
 	// DefaultMaxIdle, below 0 none is kept.
 	MaxIdle int
+
+	// HTTP2 says when HTTP/2 is spoken, and Share how: without it never.
+	HTTP2 HTTP2
+	Share Share
+	// MaxShared bounds the connections that many requests share, of one endpoint
+	// and loop; 0 means DefaultMaxShared.
+	MaxShared int
 
 	Eject  Eject
 	Budget Budget
@@ -115,6 +120,7 @@ type Upstream struct {
 // error names each mistake and the way out.
 func New(o Options) (*Upstream, error) {
 	o.IdleTimeout = cmp.Or(max(o.IdleTimeout, 0), DefaultIdle)
+	o.MaxShared = cmp.Or(max(o.MaxShared, 0), DefaultMaxShared)
 	o.MaxIdle = cmp.Or(o.MaxIdle, DefaultMaxIdle)
 	o.Timeouts.Resolve = cmp.Or(max(o.Timeouts.Resolve, 0), DefaultResolve)
 	o.Timeouts.Connect = cmp.Or(max(o.Timeouts.Connect, 0), DefaultConnect)
@@ -137,6 +143,9 @@ func New(o Options) (*Upstream, error) {
 		if slices.ContainsFunc(u.endpoints, func(e *Endpoint) bool { return e.target.same(t) }) {
 			wrong = append(wrong, fmt.Errorf("target %q is given twice: name each target once", t.Name))
 			continue
+		}
+		if t.H2C && o.HTTP2 == NoHTTP2 {
+			wrong = append(wrong, fmt.Errorf("target %q speaks HTTP/2, which is switched off: write http:// or switch it on", t.Name))
 		}
 		e := &Endpoint{up: u, target: t, index: i}
 		e.prepare()
@@ -173,6 +182,7 @@ type Local struct {
 	random   rand.PCG
 	deposits int // requests not yet told to the shared budget
 	idle     int // idle connections of all endpoints
+	links    int // shared connections, likewise
 	sweeper  loop.Task
 	sweeping bool
 	closed   bool
@@ -180,9 +190,13 @@ type Local struct {
 
 // bench is what one loop has of one endpoint.
 type bench struct {
-	idle     []*Conn // the last one was used last
-	inFlight int     // connections handed out, dials under way included
-	turn     int     // rotates the addresses of a name
+	idle     []*Conn     // the last one was used last
+	shared   []*Conn     // connections that many requests use
+	opening  int         // of those, dials under way
+	failed   int         // dials that failed so far
+	waiting  []loop.Task // for a place on a shared connection
+	inFlight int         // connections handed out, dials under way included
+	turn     int         // rotates the addresses of a name
 	window   window
 	lookup   *lookup
 	bad      map[loop.Address]loop.Time // addresses that failed, and until when they come last
@@ -199,6 +213,11 @@ func (p *Local) Close() {
 			b.idle[j] = nil
 		}
 		b.idle = b.idle[:0]
+		for _, c := range b.shared {
+			if c.users == 0 {
+				c.Shared.Close()
+			}
+		}
 	}
 	p.idle = 0
 	if p.sweeping {

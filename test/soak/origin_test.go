@@ -22,7 +22,6 @@ import (
 type origin struct {
 	w       *world
 	address string
-	cert    *certificate // nil: plain HTTP
 	server  *http.Server
 	done    chan struct{} // closed when this life is over; nil while it is dead
 
@@ -30,9 +29,9 @@ type origin struct {
 	conns map[net.Conn]bool
 }
 
-func newOrigin(t *testing.T, w *world, cert *certificate) *origin {
+func newOrigin(t *testing.T, w *world) *origin {
 	t.Helper()
-	o := &origin{w: w, cert: cert, conns: map[net.Conn]bool{}}
+	o := &origin{w: w, conns: map[net.Conn]bool{}}
 	// Below the ports of outgoing connections: one of these must not take the place
 	// of a server that is dead for a moment.
 	for range 200 {
@@ -46,14 +45,6 @@ func newOrigin(t *testing.T, w *world, cert *certificate) *origin {
 	return nil
 }
 
-// target is how the command line names it.
-func (o *origin) target() string {
-	if o.cert != nil {
-		return "https://" + o.address
-	}
-	return o.address
-}
-
 func (o *origin) start() error {
 	ln, err := net.Listen("tcp", o.address)
 	if err != nil {
@@ -63,11 +54,7 @@ func (o *origin) start() error {
 	o.done = make(chan struct{})
 	go func(s *http.Server, done chan struct{}) { // ends with kill
 		defer close(done)
-		if o.cert != nil {
-			s.ServeTLS(ln, o.cert.certFile, o.cert.keyFile)
-		} else {
-			s.Serve(ln)
-		}
+		s.Serve(ln)
 	}(o.server, o.done)
 	return nil
 }
@@ -92,9 +79,9 @@ func (o *origin) kill(reset bool) {
 	o.mu.Lock()
 	for c := range o.conns {
 		if reset {
-			linger(c, 0)
+			c.(*net.TCPConn).SetLinger(0)
 		}
-		bare(c).Close()
+		c.Close()
 	}
 	o.mu.Unlock()
 	o.server.Close()
