@@ -97,7 +97,7 @@ var grpc = []Row{
 		Status: 502, Proxy: "http_response_incomplete", Retry: RI, Rule: grpcOverHTTP2,
 		Title:    "the upstream's last gRPC message is shorter than its prefix says",
 		Requires: "Each message begins with five bytes, a flag and its length, and has as many bytes as that. A stream that ends inside of a message and says that all went well has lost something.",
-		Saw:      "a message of {want} bytes ended after {received}",
+		Saw:      "a message of {want} bytes ended after {got}",
 		Causes: []string{
 			"the handler or its server crashed while it wrote the message",
 			"a proxy on the way cut the body, or changed it",

@@ -19,6 +19,7 @@ const statusGone = 499
 // the client can still be told, else so that it sees the cut.
 func (x *Exchange) fail(f *fault.Fault) {
 	t, r := &x.Trail, &x.reply
+	x.impatient(f)
 	t.Fault = f
 	x.nameIncident()
 	row := f.Row()
@@ -31,6 +32,7 @@ func (x *Exchange) fail(f *fault.Fault) {
 		t.Cut = t.Cut || r.begun
 		r.broken = true
 		x.Client.Abort()
+	case r.begun && x.breakOff():
 	case r.begun:
 		x.cut()
 	case row.Status == 0 || r.upgraded:
@@ -64,9 +66,13 @@ func (x *Exchange) answer(status int) {
 		status = 502
 	}
 	x.Reject()
+	if x.grpc {
+		x.refuse()
+		return
+	}
 	t.Status = status
 	t.Ended = x.Stamp()
-	a := explain.Answer{Trail: t, Node: x.Opts.Node, Detail: x.Detailed(), Contact: x.Opts.Contact}
+	a := x.explains()
 	if status == 503 {
 		a.RetryAfter = int(retryAfter / time.Second)
 	}

@@ -170,6 +170,9 @@ type Exchange struct {
 	back   message.Back // how the head is composed
 	out    message.Out  // what is being written
 	via    []byte
+	// grpc: the request is a call of gRPC; patience is its own limit, 0 if it set none.
+	grpc     bool
+	patience time.Duration
 	// reading is what an HTTP/1.1 client needs while it reads a request.
 	reading http1.Reading
 	// tunnelled counts the client's bytes behind a switch of protocols.

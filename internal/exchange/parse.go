@@ -13,6 +13,7 @@ func (x *Exchange) begin() {
 	t.Client, t.Trusted = x.conn.address, x.conn.trusted
 	t.Scheme, t.TLS = x.conn.scheme, x.conn.tls
 	x.Deadline = x.began.Add(int64(x.Opts.Total))
+	x.grpc, x.patience = false, 0
 }
 
 // parse reads the request's head. quiet means that no exchange took place.
@@ -35,6 +36,7 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 		x.reply.close = true
 		return f, false
 	}
+	x.recognise()
 	x.Onward.Host = nil
 	if h.Authority.Len == 0 {
 		x.Onward.Host = x.conn.localAuthority()

@@ -236,7 +236,7 @@ func (x *Exchange) write() *fault.Fault {
 	x.reply.broken = true
 	switch {
 	case err == loop.ErrTimeout && total:
-		f := fault.New(fault.TotalTimeout, "limit", x.Opts.Total.String(), "received", strconv.FormatInt(x.Trail.Out, 10))
+		f := fault.New(fault.TotalTimeout, "limit", x.Patience(), "received", strconv.FormatInt(x.Trail.Out, 10))
 		f.At = fault.Reply // no upstream is to blame
 		return f
 	case err == loop.ErrTimeout:

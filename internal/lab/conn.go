@@ -265,6 +265,10 @@ func (c *Conn) Good() bool {
 		io.Copy(c.conn, c.in) // an echo of frames, masked as they came
 		return false
 	}
+	if strings.HasPrefix(c.Head.Get("Content-Type"), "application/grpc") {
+		return c.Write("HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\na\r\n" +
+			string(grpcMessage(0, hello)) + "\r\n0\r\ngrpc-status: 0\r\n\r\n")
+	}
 	answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n"
 	if n > 0 {
 		answer += fmt.Sprintf("X-Body-Length: %d\r\nX-Body-SHA256: %s\r\n", n, hex.EncodeToString(sum[:]))

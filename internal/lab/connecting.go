@@ -30,6 +30,7 @@ func connectingRecipes() []*Recipe {
 	}
 	return []*Recipe{
 		at("connect_refused", fault.ConnectRefused, NoListener, listenNot, "nobody listens on this port"),
+		at("connect_refused/call", fault.ConnectRefused, NoListener, listenNot, "nobody listens where a call of gRPC goes").called("14"),
 		at("connect_timeout", fault.ConnectTimeout, Backlog, listenFull,
 			"the listener's queue is full, so no packet comes back").status(504).set("timeout-connect", soon),
 		errno("connect_host_unreachable", fault.ConnectHostUnreachable, syscall.EHOSTUNREACH, "no way to the host"),

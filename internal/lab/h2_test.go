@@ -57,8 +57,8 @@ var seen = map[string]string{
 	"h2_hpack_error/huffman":                   "flaw connection error: COMPRESSION_ERROR",
 	"h2_hpack_error/table":                     "flaw connection error: COMPRESSION_ERROR",
 	"h2_hpack_error/trailers":                  "flaw connection error: COMPRESSION_ERROR",
-	"h2_headers_too_large":                     "200 ",
-	"h2_headers_too_large/bomb":                "200 ",
+	"h2_headers_too_large":                     `200 ""`,
+	"h2_headers_too_large/bomb":                `200 ""`,
 	"h2_continuation_abuse":                    "flaw connection error: PROTOCOL_ERROR: got DATA for stream 1; expected CONTINUATION following HEADERS for stream 1",
 	"h2_continuation_abuse/ping":               "flaw connection error: PROTOCOL_ERROR: got PING for stream 0; expected CONTINUATION following HEADERS for stream 1",
 	"h2_continuation_abuse/stream":             "flaw connection error: PROTOCOL_ERROR: got CONTINUATION for stream 2; expected stream 1",
@@ -99,7 +99,7 @@ var seen = map[string]string{
 	"h2_rst_refused/post":                      "0, 0 bytes, the stream was reset with REFUSED_STREAM",
 	"h2_rst_refused/once":                      "0, 0 bytes, the stream was reset with REFUSED_STREAM",
 	"h2_rst_refused/once-post":                 "0, 0 bytes, the stream was reset with REFUSED_STREAM",
-	"h2_rst_no_error":                          "413 big",
+	"h2_rst_no_error":                          `413 "big"`,
 	"h2_rst_cancel":                            "0, 0 bytes, the stream was reset with CANCEL",
 	"h2_rst_cancel/post":                       "0, 0 bytes, the stream was reset with CANCEL",
 	"h2_rst_cancel/body":                       "200, 5 bytes, the stream was reset with CANCEL",
@@ -117,9 +117,9 @@ var seen = map[string]string{
 	"h2_rst_other/no-error-body":               "200, 5 bytes, the stream was reset with NO_ERROR",
 	"h2_inadequate_security":                   "0, 0 bytes, the stream was reset with INADEQUATE_SECURITY",
 	"h2_inadequate_security/goaway":            "0, 0 bytes, lost, behind a GOAWAY with INADEQUATE_SECURITY and last stream 0",
-	"h2_goaway_no_error":                       "200 hello (GOAWAY NO_ERROR, last 1)",
-	"h2_goaway_no_error/twice":                 "200 hello (GOAWAY NO_ERROR, last 1)",
-	"h2_goaway_no_error/beside":                "200 hello (GOAWAY NO_ERROR, last 9)",
+	"h2_goaway_no_error":                       `200 "hello" (GOAWAY NO_ERROR, last 1)`,
+	"h2_goaway_no_error/twice":                 `200 "hello" (GOAWAY NO_ERROR, last 1)`,
+	"h2_goaway_no_error/beside":                `200 "hello" (GOAWAY NO_ERROR, last 9)`,
 	"h2_goaway_above_last":                     "0, 0 bytes, lost, behind a GOAWAY with NO_ERROR and last stream 0",
 	"h2_goaway_above_last/post":                "0, 0 bytes, lost, behind a GOAWAY with NO_ERROR and last stream 0",
 	"h2_goaway_above_last/warm":                "0, 0 bytes, lost, behind a GOAWAY with NO_ERROR and last stream 1",
@@ -144,6 +144,21 @@ var seen = map[string]string{
 	"h2_control_flood/data":                    "200, 0 bytes, silence",
 	"h2_control_flood/window-update":           "0, 0 bytes, silence",
 	"h2_control_flood/unknown":                 "0, 0 bytes, silence",
+	"h2_rst_internal/call":                     "0, 0 bytes, the stream was reset with INTERNAL_ERROR",
+	"h2_conn_lost/call":                        "200, 4194309 bytes, lost",
+	"grpc_status_missing":                      `200 "\x00\x00\x00\x00\x05hello"`,
+	"grpc_status_missing/trailers":             `200 "\x00\x00\x00\x00\x05hello" x-sum=1`,
+	"grpc_status_missing/late":                 `200 "\x00\x00@\x00\x00xxxxxxxxxxxxxxx"`,
+	"grpc_content_type":                        `200 "<h1>It works!</h1>\n"`,
+	"grpc_http_status":                         `503 "<h1>503</h1>\n"`,
+	"grpc_http_status/404":                     `404 "<h1>404</h1>\n"`,
+	"grpc_message_truncated":                   `200 "\x00\x00\x00\x00\x05he" grpc-status=0`,
+	"grpc_message_truncated/prefix":            `200 "\x00\x00\x00\x00\x05hello\x00\x00" grpc-status=0`,
+	"grpc_compressed_flag_bad":                 `200 "\x01\x00\x00\x00\x05hello" grpc-status=0`,
+	"grpc_compressed_flag_bad/flag":            `200 "\a\x00\x00\x00\x05hello" grpc-status=0`,
+	"grpc_deadline":                            "0, 0 bytes, silence",
+	"grpc_deadline/late":                       "200, 1048581 bytes, silence",
+	"grpc_trailers_only_error":                 `200 ""`,
 }
 
 // askH2 plays the client of a recipe against its origin itself and says in a few
@@ -208,7 +223,7 @@ func summary(c *H2Client, a *H2Answer) string {
 	case a.Flaw != "":
 		s = "flaw " + strings.TrimSuffix(a.Flaw, ": <nil>")
 	case a.Whole:
-		s = fmt.Sprintf("%d %s", a.Status, a.Body[:min(len(a.Body), 20)])
+		s = fmt.Sprintf("%d %q", a.Status, a.Body[:min(len(a.Body), 20)])
 		for _, f := range a.Trailer {
 			s += " " + f.Name + "=" + f.Value
 		}

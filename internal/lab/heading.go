@@ -20,6 +20,8 @@ func headingRecipes() []*Recipe {
 		like("head_eof_partial/status-line", "close_in_status_line", "hangs up inside the status code"),
 		like("head_rst_partial", "rst_in_head", "resets inside a field name"),
 		like("head_timeout_first_byte", "hang_before_head", "reads the request and never answers"),
+		refused("head_timeout_first_byte/call", fault.HeadTimeoutFirstByte, "").called("14").status(504).lost().ends(Hang).
+			set("timeout-first-byte", soon).because("reads a call of gRPC and never answers"),
 		like("head_timeout_partial", "hang_in_head", "stops in the middle of its head"),
 		refused("total_timeout", fault.TotalTimeout, "").status(504).lost().set("timeout-total", soon).
 			because("sends its head a byte at a time, so that no read takes too long").

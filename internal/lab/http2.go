@@ -454,6 +454,7 @@ func resets() []*Recipe {
 		reset("h2_rst_internal", fault.H2RSTInternal, http2.ErrCodeInternal, "fails on every request, as a Go handler that panics"),
 		reset("h2_rst_internal/post", fault.H2RSTInternal, http2.ErrCodeInternal, "fails on a POST: perhaps processed").asks(postHello).lost(),
 		late("h2_rst_internal/late", fault.H2RSTInternal, http2.ErrCodeInternal, "fails after 4 MiB"),
+		callReset(),
 		reset("h2_rst_protocol", fault.H2RSTProtocol, http2.ErrCodeProtocol, "finds every request malformed"),
 		reset("h2_rst_enhance_calm", fault.H2RSTEnhanceCalm, http2.ErrCodeEnhanceYourCalm, "says that we ask too much"),
 		reset("h2_rst_http11_required", fault.H2RSTHTTP11Required, http2.ErrCodeHTTP11Required, "wants HTTP/1.1 on a port that was said to speak HTTP/2"),
@@ -560,6 +561,7 @@ func losses() []*Recipe {
 		inBody("h2_conn_lost/body", "hangs up in its body", FIN),
 		late("h2_conn_lost/late", "hangs up after 4 MiB", FIN),
 		late("h2_conn_lost/late-rst", "resets the connection after 4 MiB", RST),
+		callLost(),
 		over2("h2_conn_lost/beside", fault.H2ConnLost, "hangs up with three requests under way", nil).asks(postHello).lost().
 			warm2(2, func(h *h2, all []*h2Stream) { h.c.FIN() }),
 		over2("h2_ping_timeout", fault.H2PingTimeout, "falls silent on a connection that has served, PINGs included", nil).

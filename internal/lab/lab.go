@@ -63,6 +63,9 @@ type Recipe struct {
 	Request string
 	// Upload is how many bytes of body the client sends behind Request.
 	Upload int64
+	// GRPC is the grpc-status that the client gets, with status 200 whatever Status
+	// says; "" if the request is no call of gRPC, or its answer none.
+	GRPC string
 	// Pieces, if set, are sent instead of Request, with a pause between.
 	Pieces []string
 	// Warm: the fault needs a pooled connection. First a plain GET is answered
@@ -239,7 +242,7 @@ var library = sync.OnceValue(func() *shelf {
 	s := &shelf{corpus: corpus(), byName: map[string]*Recipe{}}
 	for _, family := range []func() []*Recipe{clientRecipes, localRecipes, resolvingRecipes, connectingRecipes,
 		securingRecipes, sendingRecipes, headingRecipes, framingRecipes, http2Recipes,
-		switchingRecipes, meaningRecipes} {
+		switchingRecipes, meaningRecipes, grpcRecipes} {
 		s.recipes = append(s.recipes, family()...)
 	}
 	for _, r := range slices.Concat(s.recipes, s.corpus) {

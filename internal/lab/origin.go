@@ -128,8 +128,11 @@ func (o *Origin) setReady() { o.readyOnce.Do(func() { close(o.ready) }) }
 const poll = 2 * time.Millisecond
 
 // AwaitHit waits until a request is here.
-func (o *Origin) AwaitHit(ctx context.Context) error {
-	return await(ctx, func() bool { return o.Hits() > 0 })
+func (o *Origin) AwaitHit(ctx context.Context) error { return o.AwaitHits(ctx, 1) }
+
+// AwaitHits waits until n requests were here.
+func (o *Origin) AwaitHits(ctx context.Context, n int64) error {
+	return await(ctx, func() bool { return o.Hits() >= n })
 }
 
 // AwaitEnd waits until a request was here and all connections have ended.

@@ -47,7 +47,6 @@ var Pending = map[fault.ID]bool{
 	fault.H2StreamsExhausted:      true,
 	fault.H2ControlFlood:          true,
 	fault.GRPCStatusMissing:       true,
-	fault.GRPCStatusInBodyH1:      true,
 	fault.GRPCContentType:         true,
 	fault.GRPCHTTPStatus:          true,
 	fault.GRPCMessageTruncated:    true,

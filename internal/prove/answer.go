@@ -15,6 +15,7 @@ import (
 type answer struct {
 	status  int // of the final answer; 0: not one byte of it came
 	fields  []field
+	trailer []field
 	body    []byte // payload without framing, at most kept bytes of it
 	size    int64  // of the payload
 	whole   bool   // the framing says that nothing is missing
@@ -45,6 +46,17 @@ func (a *answer) has(name string) bool {
 		}
 	}
 	return false
+}
+
+// said is the value of a field of the trailer or, in an answer that is one, of the
+// head.
+func (a *answer) said(name string) string {
+	for _, f := range a.trailer {
+		if strings.EqualFold(f.name, name) {
+			return f.value
+		}
+	}
+	return a.get(name)
 }
 
 // kept bounds what is remembered of a body.
@@ -207,7 +219,7 @@ func (a *answer) readChunks(r *bufio.Reader) error {
 			return flawed("chunk size " + strconv.QuoteToASCII(line))
 		}
 		if size == 0 {
-			return readTrailer(r)
+			return a.readTrailer(r)
 		}
 		if err := a.take(r, int64(size)); err != nil {
 			return err
@@ -221,7 +233,7 @@ func (a *answer) readChunks(r *bufio.Reader) error {
 	}
 }
 
-func readTrailer(r *bufio.Reader) error {
+func (a *answer) readTrailer(r *bufio.Reader) error {
 	for {
 		line, err := readLine(r)
 		if err != nil {
@@ -230,9 +242,11 @@ func readTrailer(r *bufio.Reader) error {
 		if line == "" {
 			return nil
 		}
-		if _, err := readField(line); err != nil {
+		f, err := readField(line)
+		if err != nil {
 			return err
 		}
+		a.trailer = append(a.trailer, f)
 	}
 }
 

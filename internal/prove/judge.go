@@ -25,7 +25,21 @@ func judge(r *lab.Recipe, p *played, s *stage) error {
 	j.answer()
 	j.words()
 	j.secrets(s)
+	for _, other := range p.beside {
+		j.beside(other)
+	}
 	return errors.Join(j.wrong...)
+}
+
+// beside judges a request that was under way on the same connection. A GET can
+// always be asked for again.
+func (j *judgement) beside(p *played) {
+	if a := p.answer; a.flaw != "" || !a.whole || a.status != 200 || string(a.body) != "hello" {
+		j.bad("a request beside got %v", a)
+	}
+	if f := p.trail.Fault; f != nil && (j.r.Spared && !p.trail.Rescued || f.ID != j.r.Want) {
+		j.bad("a request beside met %s", f.ID)
+	}
 }
 
 // judgeRescue holds a play with a good second endpoint against what it must be:
@@ -35,6 +49,8 @@ func judgeRescue(r *lab.Recipe, p *played) error {
 	upgraded := strings.Contains(r.Request, "\r\nUpgrade: ")
 	switch a := p.answer; {
 	case upgraded && a.status == 101 && a.flaw == "":
+	case r.GRPC != "" && a.whole && a.status == 200 && a.said("grpc-status") == "0" && bytes.HasSuffix(a.body, []byte("hello")) &&
+		p.trail.Fault != nil && p.trail.Rescued:
 	case upgraded || !a.whole || a.status != 200 || string(a.body) != "hello":
 		j.bad("with a good second endpoint the client gets %v, not rescued", a)
 	case p.trail.Fault == nil:
@@ -139,6 +155,8 @@ func (j *judgement) answer() {
 	case a.flaw != "":
 		j.bad("the client got %v", a)
 		return
+	case r.GRPC != "" && j.told(): // whatever the status would be, trailers say it
+		return
 	case r.Cut && j.cut():
 		return
 	case r.Cut && r.Status == 0:
@@ -160,6 +178,33 @@ func (j *judgement) answer() {
 	if string(a.body) != r.Body && r.Status != 101 {
 		j.bad("the client got body %.60q, not %.60q", a.body, r.Body)
 	}
+}
+
+// told reports whether a gRPC client gets to know the fault in its own way: status
+// 200, and trailers with the verdict and the incident.
+func (j *judgement) told() bool {
+	r, a := j.r, j.p.answer
+	if a.status != 200 || !a.whole {
+		j.bad("the client of a call got %v", a)
+		return true
+	}
+	if got := a.said("grpc-status"); got != r.GRPC {
+		j.bad("grpc-status %q, not %q", got, r.GRPC)
+	}
+	if r.Want == "" {
+		return true // what the upstream said
+	}
+	id := string(j.t.Incident[:])
+	if m := a.said("grpc-message"); !strings.HasPrefix(m, string(r.Want)+": ") || !strings.Contains(m, id) {
+		j.bad("grpc-message %q lacks the fault or incident %s", m, id)
+	}
+	if a.size > 0 && !j.t.Cut {
+		j.bad("the answer is broken off, but the trail does not say so")
+	}
+	if len(a.trailer) == 0 {
+		j.proxyStatus(a.get("Proxy-Status"), fault.Lookup(r.Want), id)
+	}
+	return true
 }
 
 // cut reports whether the answer has begun with the upstream's status and shows

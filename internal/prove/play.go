@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -26,6 +28,7 @@ type played struct {
 	answer *answer
 	trail  *trail.Trail
 	at     int // where in the request planted stands; -1 if it does not
+	beside []*played
 }
 
 // limit bounds one play. The slowest recipes wait for the gateway to look
@@ -92,7 +95,40 @@ func (s *stage) play(ctx context.Context) (*played, error) {
 			return nil, fmt.Errorf("the origin does not get ready: %w", err)
 		}
 	}
-	return s.ask(ctx, c, in)
+	if s.recipe.Beside == 0 {
+		return s.ask(ctx, c, in)
+	}
+	var others []*played
+	var running sync.WaitGroup
+	defer running.Wait()
+	for i := range s.recipe.Beside {
+		other, err := s.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer other.Close()
+		p := &played{at: -1}
+		others = append(others, p)
+		if _, err := io.WriteString(other, "GET "+lab.BesidePath+" HTTP/1.1\r\nHost: "+authority+"\r\n\r\n"); err != nil {
+			return nil, err
+		}
+		running.Go(func() { p.answer = readAnswer(bufio.NewReader(other), false) }) // ends with other
+		if err := s.origins[0].AwaitHits(ctx, int64(2+i)); err != nil {
+			return nil, fmt.Errorf("a request beside does not come to the origin: %w", err)
+		}
+	}
+	p, err := s.ask(ctx, c, in)
+	if err != nil {
+		return p, err
+	}
+	running.Wait()
+	p.beside = others
+	for _, o := range others {
+		if o.trail, err = s.trail(ctx, true); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
 }
 
 func (s *stage) dial(ctx context.Context) (*net.TCPConn, error) {
@@ -119,19 +155,33 @@ func (s *stage) plainGET(ctx context.Context, c net.Conn, in *bufio.Reader) (*an
 	if a.status != 200 || !a.whole {
 		return a, fmt.Errorf("got %v", a)
 	}
-	_, err := s.trail(ctx)
+	_, err := s.trail(ctx, false)
 	return a, err
 }
 
-// trail waits for the trail of the next exchange that ends.
-func (s *stage) trail(ctx context.Context) (*trail.Trail, error) {
-	select {
-	case t := <-s.trails:
-		return t, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the exchange does not end: %w", ctx.Err())
+// trail waits for the trail of the next exchange that ends, of the recipe's own
+// requests or of those beside.
+func (s *stage) trail(ctx context.Context, beside bool) (*trail.Trail, error) {
+	for i, t := range s.kept {
+		if isBeside(t) == beside {
+			s.kept = slices.Delete(s.kept, i, i+1)
+			return t, nil
+		}
+	}
+	for {
+		select {
+		case t := <-s.trails:
+			if isBeside(t) == beside {
+				return t, nil
+			}
+			s.kept = append(s.kept, t)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the exchange does not end: %w", ctx.Err())
+		}
 	}
 }
+
+func isBeside(t *trail.Trail) bool { return string(t.Path) == lab.BesidePath }
 
 // ask sends the recipe's request, does what its client does then, and reads the
 // answer.
@@ -165,7 +215,7 @@ func (s *stage) ask(ctx context.Context, c *net.TCPConn, in *bufio.Reader) (*pla
 		}
 		c.Close()
 		p.answer = &answer{cut: net.ErrClosed}
-		p.trail, err = s.trail(ctx)
+		p.trail, err = s.trail(ctx, false)
 		return p, err
 	case lab.Stall:
 		if err := s.origins[0].AwaitEnd(ctx); err != nil {
@@ -180,7 +230,7 @@ func (s *stage) ask(ctx context.Context, c *net.TCPConn, in *bufio.Reader) (*pla
 		}
 		io.Copy(io.Discard, in)
 	}
-	p.trail, err = s.trail(ctx)
+	p.trail, err = s.trail(ctx, false)
 	return p, err
 }
 

@@ -268,7 +268,7 @@ func prove(ctx context.Context, r *lab.Recipe, engine func() loop.Engine) Play {
 		return result
 	}
 	result.Verdict = Explained
-	if p.answer.whole && p.answer.status == 200 {
+	if p.answer.whole && p.answer.status == 200 && (r.GRPC == "" || r.Want == "") {
 		result.Verdict = Rescued
 	}
 	if !r.Rescue {

@@ -30,6 +30,7 @@ type stage struct {
 	origins []*lab.Origin // the recipe's first; a good one last if asked for
 	address string        // of the gateway
 	trails  chan *trail.Trail
+	kept    []*trail.Trail // read from trails before their turn
 	log     lines
 }
 

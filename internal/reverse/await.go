@@ -127,7 +127,7 @@ func (c *call) circumstances(err error, limit loop.Time) *http1.Circumstances {
 		SendBroke: c.broke(err), Local: c.sendErr, Limit: c.p.o.FirstByte.String()}
 	if err == loop.ErrTimeout {
 		if limit == c.x.Deadline {
-			s.Total, s.Limit = true, c.x.Opts.Total.String()
+			s.Total, s.Limit = true, c.x.Patience()
 		}
 		if c.conn.Shared != nil {
 			return s

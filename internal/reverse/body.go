@@ -51,6 +51,12 @@ func (c *call) relaySized() *fault.Fault {
 		return c.stream()
 	}
 	a.TakeBody(len(body))
+	if f := c.follow(body); f != nil {
+		return f
+	}
+	if f := c.concluded(nil); f != nil {
+		return f
+	}
 	c.checkPlainToTLS(body)
 	if c.tryElsewhere() {
 		x.Begin(c.answer, c.framing)
@@ -111,6 +117,9 @@ func (c *call) pieces() (done bool, f *fault.Fault) {
 			return false, f
 		}
 		if len(piece) > 0 {
+			if f := c.follow(piece); f != nil {
+				return false, f
+			}
 			if f := c.x.Add(piece); f != nil {
 				return false, f
 			}
@@ -218,6 +227,12 @@ func (c *call) finishes(err error) *fault.Fault {
 func (c *call) finish() *fault.Fault {
 	c.receipts()
 	trailer := c.line.Trailer()
+	if f := c.concluded(trailer); f != nil {
+		if !c.x.Begun() {
+			c.x.Reject()
+		}
+		return f
+	}
 	if !c.x.Request.Framing.Trailers {
 		trailer = nil // the client did not say that it reads them (RFC 9110 §6.5.1)
 	}

@@ -24,6 +24,11 @@ func (c *call) head() *fault.Fault {
 	if id := c.secondChance(status); id != "" {
 		return c.line.Fault(id)
 	}
+	if c.x.GRPC() {
+		if f := c.judgeCall(); f != nil {
+			return f
+		}
+	}
 	switch {
 	case status < 500:
 		if status == 429 && c.answer.Find(message.RetryAfter) >= 0 {

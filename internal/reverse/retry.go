@@ -94,7 +94,7 @@ func (c *call) ready(*fault.Fault) (bool, *fault.Fault) {
 			"size", strconv.FormatInt(c.x.Client.Received(), 10)+" bytes")
 	}
 	if c.p.loop.Now() >= c.x.Deadline {
-		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", strconv.Itoa(c.x.Trail.N))
+		return false, fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Patience(), "attempts", strconv.Itoa(c.x.Trail.N))
 	}
 	if f := c.x.Client.Gone(false); f != nil {
 		return false, f

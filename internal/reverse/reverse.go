@@ -138,6 +138,7 @@ type work struct {
 	sendErr    error
 	expecting  bool // Expect was sent and no 100 has come
 	asked      bool // the client was told to continue
+	calling    calling
 }
 
 // redo remembers which once-only second chances were used.
@@ -193,7 +194,7 @@ func (c *call) run() *fault.Fault {
 		return f
 	}
 	if c.p.loop.Now() >= c.x.Deadline {
-		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Opts.Total.String(), "attempts", "0")
+		return fault.New(fault.DeadlineBeforeAttempt, "limit", c.x.Patience(), "attempts", "0")
 	}
 	for {
 		f := c.attempt()
@@ -258,6 +259,7 @@ func (c *call) begin() {
 	// An attempt that finds no connection begins no answer: it must not tell of the last one.
 	c.drop()
 	c.first, c.shared = c.first[:0], false
+	c.calling = calling{}
 }
 
 // ended closes the trail's page: evidence, counts, and the verdict for the endpoint.

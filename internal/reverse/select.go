@@ -69,7 +69,7 @@ func (c *call) connect() *fault.Fault {
 	}
 	if f != nil {
 		if f.ID == fault.TotalTimeout {
-			f.With("limit", x.Opts.Total.String()).With("received", "0")
+			f.With("limit", x.Patience()).With("received", "0")
 		}
 		return f
 	}

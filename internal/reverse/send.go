@@ -105,7 +105,7 @@ func (c *call) push(last bool) *fault.Fault {
 func (c *call) sendTimedOut(total bool) *fault.Fault {
 	id, limit := fault.WriteTimeout, c.p.o.Send.String()
 	if total {
-		id, limit = fault.TotalTimeout, c.x.Opts.Total.String()
+		id, limit = fault.TotalTimeout, c.x.Patience()
 	}
 	f := fault.New(id, "limit", limit, "got", strconv.FormatInt(c.line.Sent(), 10),
 		"received", strconv.FormatInt(c.line.Came(), 10))

@@ -56,7 +56,7 @@ func (c *call) tunnel() *fault.Fault {
 func (c *call) sendRest() *fault.Fault {
 	for c.handRuns() {
 		if err := c.p.loop.Park(c.x.Deadline); err == loop.ErrTimeout {
-			return fault.New(fault.TotalTimeout, "limit", c.x.Opts.Total.String(), "received", strconv.FormatInt(c.line.Came(), 10))
+			return fault.New(fault.TotalTimeout, "limit", c.x.Patience(), "received", strconv.FormatInt(c.line.Came(), 10))
 		}
 	}
 	c.stopHand()

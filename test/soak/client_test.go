@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -31,9 +32,32 @@ var rows = []row{
 	{"reset", 4, plain, reset},
 	{"tunnel", 2, plain, tunnel},
 	{"malformed", 1, plain, malformed},
+	{"TLS keep-alive", 3, secure, keepAlive},
+	{"TLS pipelined", 1, secure, pipelined},
+	{"TLS new connection", 2, secure, newConnection},
+	{"TLS upload", 1, secure, upload},
+	{"TLS download", 1, secure, download},
+	{"TLS slow", 2, secure, slow},
+	{"TLS reset", 2, secure, reset},
+	{"TLS tunnel", 1, secure, tunnel},
+	{"TLS malformed", 1, secure, malformed},
+	{"TLS handshake", 1, plain, handshake},
 }
 
 func plain(c *client) (net.Conn, error) { return net.Dial("tcp", c.p.plain) }
+
+// secure connects with TLS of either version, half of the time with a ticket if
+// there is one.
+func secure(c *client) (net.Conn, error) {
+	config := &tls.Config{RootCAs: c.p.trust, ServerName: certified}
+	if c.rand.IntN(2) == 0 {
+		config.MaxVersion = tls.VersionTLS12
+	}
+	if c.rand.IntN(2) == 0 {
+		config.ClientSessionCache = c.tickets
+	}
+	return tls.Dial("tcp", c.p.secure, config)
+}
 
 // client is one client; conn is what it keeps between requests.
 type client struct {
@@ -43,6 +67,8 @@ type client struct {
 	rand *rand.Rand
 	dial func(c *client) (net.Conn, error)
 	p    *process
+
+	tickets tls.ClientSessionCache
 
 	conn net.Conn
 	in   *bufio.Reader
@@ -88,10 +114,15 @@ func (c *client) abort() {
 
 // linger reaches through TLS.
 func linger(conn net.Conn, seconds int) {
+	bare(conn).(*net.TCPConn).SetLinger(seconds)
+}
+
+// bare is the connection below TLS.
+func bare(conn net.Conn) net.Conn {
 	if in, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = in.NetConn()
+		return in.NetConn()
 	}
-	conn.(*net.TCPConn).SetLinger(seconds)
+	return conn
 }
 
 // A request, and how its body is sent.
@@ -502,4 +533,37 @@ func malformed(c *client) {
 	if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil {
 		c.fail("%q: behind the answer %q, %v", raw, rest, err)
 	}
+}
+
+// handshake leaves in the middle of a TLS handshake.
+func handshake(c *client) {
+	conn, err := net.Dial("tcp", c.p.secure)
+	if err != nil {
+		c.fail("no connection: %v", err)
+		return
+	}
+	conn.SetDeadline(time.Now().Add(patience))
+	defer conn.Close()
+	t := tls.Client(&limited{Conn: conn, left: c.rand.IntN(700)}, &tls.Config{RootCAs: c.p.trust, ServerName: certified})
+	if t.Handshake() == nil && c.rand.IntN(2) == 0 {
+		io.WriteString(t, "GET") // and no more than that
+	}
+	if c.rand.IntN(2) == 0 {
+		linger(conn, 0)
+	}
+}
+
+// limited is a connection that takes only so many bytes.
+type limited struct {
+	net.Conn
+	left int
+}
+
+func (l *limited) Write(b []byte) (int, error) {
+	n, err := l.Conn.Write(b[:min(len(b), l.left)])
+	l.left -= n
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }

@@ -22,6 +22,7 @@ import (
 type origin struct {
 	w       *world
 	address string
+	cert    *certificate // nil: plain HTTP
 	server  *http.Server
 	done    chan struct{} // closed when this life is over; nil while it is dead
 
@@ -29,9 +30,9 @@ type origin struct {
 	conns map[net.Conn]bool
 }
 
-func newOrigin(t *testing.T, w *world) *origin {
+func newOrigin(t *testing.T, w *world, cert *certificate) *origin {
 	t.Helper()
-	o := &origin{w: w, conns: map[net.Conn]bool{}}
+	o := &origin{w: w, cert: cert, conns: map[net.Conn]bool{}}
 	// Below the ports of outgoing connections: one of these must not take the place
 	// of a server that is dead for a moment.
 	for range 200 {
@@ -45,6 +46,14 @@ func newOrigin(t *testing.T, w *world) *origin {
 	return nil
 }
 
+// target is how the command line names it.
+func (o *origin) target() string {
+	if o.cert != nil {
+		return "https://" + o.address
+	}
+	return o.address
+}
+
 func (o *origin) start() error {
 	ln, err := net.Listen("tcp", o.address)
 	if err != nil {
@@ -54,7 +63,11 @@ func (o *origin) start() error {
 	o.done = make(chan struct{})
 	go func(s *http.Server, done chan struct{}) { // ends with kill
 		defer close(done)
-		s.Serve(ln)
+		if o.cert != nil {
+			s.ServeTLS(ln, o.cert.certFile, o.cert.keyFile)
+		} else {
+			s.Serve(ln)
+		}
 	}(o.server, o.done)
 	return nil
 }
@@ -79,9 +92,9 @@ func (o *origin) kill(reset bool) {
 	o.mu.Lock()
 	for c := range o.conns {
 		if reset {
-			c.(*net.TCPConn).SetLinger(0)
+			linger(c, 0)
 		}
-		c.Close()
+		bare(c).Close()
 	}
 	o.mu.Unlock()
 	o.server.Close()

@@ -3,9 +3,12 @@ package soak
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,12 +59,14 @@ func tell(in io.Reader, out io.Writer) {
 
 // process is a running gateway.
 type process struct {
-	cmd   *exec.Cmd
-	done  chan struct{} // closed when it has ended
-	log   string        // path of its access log
-	ask   io.WriteCloser
-	told  *json.Decoder
-	plain string // where it listens
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
+	log  string        // path of its access log
+	ask  io.WriteCloser
+	told *json.Decoder
+	// where it listens
+	plain, secure string
+	trust         *x509.CertPool // who signed its certificate
 
 	mu     sync.Mutex
 	said   strings.Builder
@@ -76,19 +81,52 @@ func (p *process) Write(b []byte) (int, error) {
 	return p.said.Write(b)
 }
 
-var shown = regexp.MustCompile(`http://127\.0\.0\.1:(\d+)  →`)
+var shown = regexp.MustCompile(`(https?)://(127\.0\.0\.1:\d+)(\s+→|\n)`)
 
-// launch starts gatewhy proxy on a free port.
-func launch(t *testing.T, args ...string) *process {
+// certificate signs itself.
+type certificate struct {
+	certFile, keyFile string
+	pool              *x509.CertPool
+}
+
+// certified is a name in it, as is 127.0.0.1.
+const certified = "example.com"
+
+// newCertificate takes the one of httptest.
+func newCertificate(t *testing.T) *certificate {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	pair, dir := s.TLS.Certificates[0], t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &certificate{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), x509.NewCertPool()}
+	c.pool.AddCert(s.Certificate())
+	for path, block := range map[string]*pem.Block{
+		c.certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
+		c.keyFile:  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// launch starts gatewhy proxy on free ports.
+func launch(t *testing.T, cert *certificate, args ...string) *process {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gatewhy-soak-") // short: the path of a socket has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := &process{done: make(chan struct{}), log: filepath.Join(dir, "access.log")}
+	p := &process{done: make(chan struct{}), log: filepath.Join(dir, "access.log"), trust: cert.pool}
 	p.change = sync.NewCond(&p.mu)
-	p.cmd = exec.Command(os.Args[0], append([]string{"proxy", "127.0.0.1:0", "--run-dir", filepath.Join(dir, "r"), "--log", "json", "--log-file", p.log}, args...)...)
+	p.cmd = exec.Command(os.Args[0], append([]string{"proxy", "127.0.0.1:0,https://127.0.0.1:0", "--run-dir", filepath.Join(dir, "r"),
+		"--log", "json", "--log-file", p.log, "--tls-cert", cert.certFile, "--tls-key", cert.keyFile}, args...)...)
 	p.cmd.Env = append(os.Environ(), gatewayRole+"=gateway", "TMPDIR="+dir)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
@@ -117,11 +155,16 @@ func launch(t *testing.T, args ...string) *process {
 		counts.Close()
 	})
 	said := p.await(t, "looks an incident up")
-	m := shown.FindStringSubmatch(said)
-	if m == nil {
+	for _, m := range shown.FindAllStringSubmatch(said, -1) {
+		if m[1] == "http" && p.plain == "" { // the upstreams follow
+			p.plain = m[2]
+		} else if m[1] == "https" && p.secure == "" && m[2] != p.plain {
+			p.secure = m[2]
+		}
+	}
+	if p.plain == "" || p.secure == "" {
 		t.Fatalf("it does not say where it listens:\n%s", said)
 	}
-	p.plain = "127.0.0.1:" + m[1]
 	return p
 }
 
