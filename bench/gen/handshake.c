@@ -67,7 +67,12 @@ static void begin(struct conn *c) {
 	c->ssl = SSL_new(ctx);
 	SSL_set_fd(c->ssl, c->fd);
 	SSL_set_tlsext_host_name(c->ssl, "localhost");
-	if (resume && latest) SSL_set_session(c->ssl, latest);
+	if (resume && latest) {
+		// A copy: a session that got a new ticket cannot be used by others any more.
+		SSL_SESSION *s = SSL_SESSION_dup(latest);
+		SSL_set_session(c->ssl, s);
+		SSL_SESSION_free(s);
+	}
 	struct epoll_event ev = {.events = EPOLLOUT, .data.ptr = c};
 	epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
 	if (connect(c->fd, (void *)&to, sizeof to) && errno != EINPROGRESS) { perror("handshake: connect"); exit(1); }
