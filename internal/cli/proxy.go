@@ -117,6 +117,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 		o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
 		runtime.GOMAXPROCS(o.Loops + 2)
 	}
+	e.paceGarbage()
 	most := affordable(o.Client.MaxConnections, openFiles())
 	if c.Flags().Changed("max-connections") && most < o.Client.MaxConnections {
 		fmt.Fprintf(e.err, "--max-connections lowered to %d: this process may open %d files (see ulimit -n)\n", most, openFiles())
