@@ -259,3 +259,7 @@ func index(families ...[]Row) ([]*Row, map[ID]*Row) {
 	}
 	return rows, ids
 }
+
+// Interrupted stands for a wait that its own task's fellow ended: no fault of
+// anybody, and never to be shown.
+var Interrupted = &Fault{ID: ClientGone}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
@@ -16,7 +17,8 @@ import (
 type conn struct {
 	stream     loop.Stream
 	client     http1.Client
-	woken      func(error) // resume, bound once
+	http2      *http2.Server // nil if it speaks HTTP/1
+	woken      func(error)   // resume, bound once
 	prev, next *conn
 	since      loop.Time // when it was accepted, or its last answer ended
 	scheme     string    // "https" after a handshake, else "http"
@@ -95,6 +97,9 @@ func (s *Server) greet(c *conn) (on bool) {
 
 // serve runs the requests that have come, one after the other.
 func (s *Server) serve(c *conn) (on bool) {
+	if c.client.Served == 0 && s.speaksHTTP2(c) {
+		return s.multiplex(c)
+	}
 	for c.client.In.Len() > 0 { // once, or pipelined
 		if !s.exchange(c) {
 			return false

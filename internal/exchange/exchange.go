@@ -13,6 +13,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/accesslog"
 	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
@@ -71,6 +72,12 @@ type Options struct {
 	Handshake time.Duration
 	Limits    http1.Limits
 	Times     http1.Timeouts
+	// HTTP2 is what only HTTP/2 has: how many requests at a time, windows, patience.
+	// Its limits and times are those of all versions.
+	HTTP2 http2.ServerOptions
+	// NoHTTP2 refuses HTTP/2 to clients that begin with it (RFC 9113 §3.3). With TLS
+	// the handshake says what is spoken, see TLS.
+	NoHTTP2 bool
 	// Total bounds an exchange from its first byte to its last; 0 means no limit.
 	Total  time.Duration
 	Detail Detail
@@ -96,6 +103,8 @@ type Server struct {
 	conns     conn // ring of all connections
 	open      int
 	shakes    Handshakes
+	http2     http2.ServerOptions // as all connections have them
+	streams   http2.Streams
 	draining  bool
 	drained   []loop.Task
 	second    int64  // the second that dated spells, from 1970
@@ -108,6 +117,7 @@ func NewServer(l loop.Loop, o *Options, r Responder) *Server {
 	if o.Log != nil {
 		s.log = o.Log.Local(l)
 	}
+	s.http2 = o.http2()
 	s.conns.next, s.conns.prev = &s.conns, &s.conns
 	return s
 }
@@ -131,7 +141,10 @@ func (s *Server) Open() int { return s.open }
 func (s *Server) Drain(until loop.Time) {
 	s.draining = true
 	for c := s.conns.next; c != &s.conns; c = c.next {
-		if c.idle {
+		switch {
+		case c.http2 != nil:
+			c.http2.Drain()
+		case c.idle:
 			c.stream.Rouse()
 		}
 	}

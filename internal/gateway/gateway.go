@@ -63,7 +63,9 @@ func Defaults() Options {
 		Client: exchange.Options{
 			Times: http1.Timeouts{Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
 				KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply},
-			Limits:         http1.Limits{Limits: h1.DefaultRequest},
+			Limits: http1.Limits{Limits: h1.DefaultRequest},
+			HTTP2: http2.ServerOptions{Requests: http2.DefaultRequests, BodyWindow: http2.DefaultBodyWindow,
+				BodyMemory: http2.DefaultBodyMemory, Resets: http2.DefaultResets, Control: http2.DefaultControl, Table: h2.DefaultTable},
 			MaxConnections: exchange.DefaultMaxConnections,
 		},
 		Reverse: reverse.Options{
@@ -112,6 +114,7 @@ func Start(o Options) (*Gateway, error) {
 	}
 	var err error
 	if len(o.ListenTLS) > 0 {
+		o.TLS.HTTP2 = !o.Client.NoHTTP2
 		if g.certs, err = certs.Load(o.TLS); err != nil {
 			return nil, err
 		}

@@ -200,7 +200,7 @@ func (c *Client) bodyEnded(err error) *fault.Fault {
 
 // Interrupted is returned by Piece when its task was interrupted: no fault of
 // anybody, and never to be shown.
-var Interrupted = &fault.Fault{ID: fault.ClientGone}
+var Interrupted = fault.Interrupted
 
 // Trailer returns the request's trailer fields after the last piece, nil if it has none.
 func (c *Client) Trailer() *message.Head { return c.body.Trailer() }

@@ -1,6 +1,10 @@
 // Package http2 is a connection that speaks HTTP/2 (RFC 9113), at the client's and
 // at the upstream's side.
 //
+// At the client's side a [Server] is the connection and a [Stream] one request on
+// it: server.go is its life, frames_in.go what comes, sending.go and answering.go
+// what goes, stream.go a request.
+//
 // At the upstream's side a [Link] is the connection and a [Line] one request on
 // it. A Link has two tasks, one that reads for all its lines and one that sends
 // what they composed since it last did. It knows whose mistake a broken rule is,

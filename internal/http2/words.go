@@ -30,6 +30,12 @@ var words = map[h2.Flaw]string{
 	h2.FieldTooLong: "one field is over its limit", h2.SectionTooLarge: "the head is over its limit",
 	h2.TooManyFields: "more fields than the limit", h2.Duplicate: "a field that may come once came twice",
 	h2.LengthForbidden: "Content-Length where no content can be",
+
+	h2.TEInvalid: "TE with a value other than trailers", h2.MethodInvalid: "a byte that no method may have, or no method",
+	h2.SchemeInvalid: "a scheme that is neither http nor https", h2.PathInvalid: "a path of no form that its method allows",
+	h2.AuthorityInvalid: "an authority that is no host and port", h2.HostMissing: "neither :authority nor Host",
+	h2.HostDuplicate: "two Host fields", h2.HostDiffers: "a Host that differs from :authority",
+	h2.ExpectUnknown: "an expectation other than 100-continue", h2.PathTooLong: "the path is over its limit",
 }
 
 // ofFrame is the fault of an upstream's frame with this flaw.

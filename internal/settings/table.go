@@ -16,12 +16,13 @@ import (
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/http1"
-	link "github.com/gatewhy/gatewhy/internal/http2"
+	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
+	"github.com/gatewhy/gatewhy/internal/wire/h2"
 )
 
 // The groups of help.
@@ -39,6 +40,8 @@ var table = []*Setting{
 	{"engine", general, "NAME", "portable", "what runs the loops: portable is goroutines and the Go runtime's poller, epoll a thread each that asks the kernel itself (Linux)", engine},
 	{"node", general, "NAME", "", "this gateway's name in Proxy-Status and Via, its own among its neighbours; the host name unless set", node},
 	{"errors-detail", general, "WHO", "trusted", "who sees bytes, addresses and fixes in error answers: trusted (clients on this machine), public (nobody), all", detail},
+	{"http2", general, "on|off", "on", "speak HTTP/2 to clients: where TLS agrees on it, and without TLS to those that begin with it",
+		onOff(func(o *gateway.Options, on bool) { o.Client.NoHTTP2 = !on })},
 
 	{"tls-cert", security, "FILE...", "", "certificate of https:// listeners with its intermediates (PEM); several are chosen by name (SNI), the first is for all other names",
 		files(func(o *gateway.Options) *[]string { return &o.TLS.Certificates })},
@@ -68,9 +71,9 @@ var table = []*Setting{
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Total }),
 	duration("timeout-idle", reverse.DefaultTunnel, "silence on an upgraded connection: WebSockets ping each minute",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Tunnel }),
-	{"timeout-h2-ping", timeouts, "DURATION", FormatDuration(link.DefaultPing),
+	{"timeout-h2-ping", timeouts, "DURATION", FormatDuration(http2.DefaultPing),
 		"silence of an HTTP/2 upstream that owes answers, before it is asked whether it lives; it gets as long to reply, but at most " +
-			FormatDuration(link.DefaultPong) + "; 0 = never asked", ping},
+			FormatDuration(http2.DefaultPong) + "; 0 = never asked", ping},
 	duration("timeout-client-tls", exchange.DefaultHandshake, "a client's TLS handshake: two lost packets on a slow mobile",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Client.Handshake }),
 	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
@@ -101,6 +104,28 @@ var table = []*Setting{
 	{"max-connections", limits, "N", strconv.Itoa(exchange.DefaultMaxConnections),
 		"client connections at once, about 10 KiB each while busy; 0 = no limit",
 		number(0, 1<<30, func(o *gateway.Options, n int) { o.Client.MaxConnections = n })},
+	{"http2-requests", limits, "N", strconv.Itoa(http2.DefaultRequests),
+		"requests at a time on an HTTP/2 connection: browsers use 100",
+		number(1, 1<<16, func(o *gateway.Options, n int) { o.Client.HTTP2.Requests = n })},
+	{"http2-window", limits, "SIZE", FormatSize(http2.DefaultBodyWindow),
+		"what one HTTP/2 upload may send ahead; one that a longer way holds up gets more, up to --http2-memory",
+		size(1<<10, 1<<30, func(o *gateway.Options, n int64) { o.Client.HTTP2.BodyWindow = int(n) })},
+	{"http2-memory", limits, "SIZE", FormatSize(http2.DefaultBodyMemory),
+		"what all uploads of an HTTP/2 connection may send ahead: memory that a client can make us hold",
+		size(1<<16, 1<<30, func(o *gateway.Options, n int64) { o.Client.HTTP2.BodyMemory = int(n) })},
+	{"http2-table", limits, "SIZE", FormatSize(h2.DefaultTable),
+		"table of an HTTP/2 client's fields (HPACK); 0 = none: fields are then sent in full each time",
+		size(0, 1<<20, func(o *gateway.Options, n int64) {
+			if o.Client.HTTP2.Table = int(n); n == 0 {
+				o.Client.HTTP2.Table = -1
+			}
+		})},
+	{"http2-resets", limits, "N", strconv.Itoa(http2.DefaultResets),
+		"requests of an HTTP/2 connection that may end in a reset at once, a thirtieth of it more each second; whoever resets more loses the connection",
+		number(1, 1<<30, func(o *gateway.Options, n int) { o.Client.HTTP2.Resets = n })},
+	{"http2-control", limits, "N", strconv.Itoa(http2.DefaultControl),
+		"HTTP/2 frames that bring no request nearer (PING, SETTINGS, empty ones), likewise",
+		number(100, 1<<30, func(o *gateway.Options, n int) { o.Client.HTTP2.Control = n })},
 
 	{"retry-attempts", rescue, "N", strconv.Itoa(reverse.DefaultAttempts),
 		"attempts that may have reached an upstream, the first one counted; 1 = never try again",
@@ -145,7 +170,7 @@ var table = []*Setting{
 	{"pool-shared", upstreams, "N", strconv.Itoa(upstream.DefaultMaxShared),
 		"HTTP/2 connections to one endpoint, on each loop: each takes a hundred requests at a time",
 		number(1, 1024, func(o *gateway.Options, n int) { o.Upstream.MaxShared = n })},
-	{"pool-streams", upstreams, "N", strconv.Itoa(link.DefaultStreams),
+	{"pool-streams", upstreams, "N", strconv.Itoa(http2.DefaultStreams),
 		"requests at a time on one HTTP/2 connection, besides what the upstream allows",
 		number(1, 1<<20, func(o *gateway.Options, n int) { o.Link.Streams = n })},
 	{"pool-idle", upstreams, "DURATION", FormatDuration(upstream.DefaultIdle),
@@ -360,7 +385,7 @@ func ping(o *gateway.Options, v string) error {
 	if err != nil {
 		return err
 	}
-	o.Link.Ping, o.Link.Pong = d, min(d, link.DefaultPong)
+	o.Link.Ping, o.Link.Pong = d, min(d, http2.DefaultPong)
 	if d == 0 {
 		o.Link.Ping, o.Link.Pong = -1, 0
 	}
