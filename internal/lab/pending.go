@@ -54,3 +54,6 @@ var Pending = map[fault.ID]bool{
 	fault.GRPCDeadline:            true,
 	fault.GRPCTrailersOnlyError:   true,
 }
+
+// H2Clients: listeners speak HTTP/2, so that clients that do can be played.
+const H2Clients = false

@@ -267,6 +267,16 @@ func prove(ctx context.Context, r *lab.Recipe, engine func() loop.Engine) Play {
 		result.Why = oneLine(err)
 		return result
 	}
+	if overH2(r) && lab.H2Clients {
+		again, s, err := playH2(ctx, r, engine)
+		if err == nil {
+			err = judge(r, again, s)
+		}
+		if err != nil {
+			result.Why = "for a client of HTTP/2: " + oneLine(err)
+			return result
+		}
+	}
 	result.Verdict = Explained
 	if p.answer.whole && p.answer.status == 200 && (r.GRPC == "" || r.Want == "") {
 		result.Verdict = Rescued
