@@ -261,9 +261,10 @@ func overH2(f func(*h2)) func(*Conn) {
 	}
 }
 
-// greet sends SETTINGS, once those of the client are here.
+// greet sends SETTINGS, which must be the first frame, and reads those of the
+// client.
 func (h *h2) greet(settings ...http2.Setting) bool {
-	return h.await(func() bool { return h.settled }) && h.fr.WriteSettings(settings...) == nil
+	return h.fr.WriteSettings(settings...) == nil && h.await(func() bool { return h.settled })
 }
 
 // head waits for the head of a request that no script has yet.
