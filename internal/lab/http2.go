@@ -189,8 +189,6 @@ func prefaces() []*Recipe {
 		invalid("", "has a MAX_FRAME_SIZE of 100", 0, 0, "\x00\x05\x00\x00\x00\x64"),
 		invalid("/window", "has an INITIAL_WINDOW_SIZE of 2^31", 0, 0, "\x00\x04\x80\x00\x00\x00"),
 		invalid("/push", "wants to be pushed to, as only a client may", 0, 0, "\x00\x02\x00\x00\x00\x01"),
-		invalid("/length", "has half a setting", 0, 0, "\x00\x04\x00"),
-		invalid("/stream", "sends its SETTINGS on a stream", 0, 1, "\x00\x04\x00\x01\x00\x00"),
 		over2("h2_settings_invalid/ack", fault.H2SettingsInvalid, "acknowledges SETTINGS with a setting in it",
 			says(frame(http2.FrameSettings, http2.FlagSettingsAck, 0, "\x00\x04\x00\x01\x00\x00"))),
 		silent,
@@ -210,6 +208,7 @@ func frames() []*Recipe {
 		// No receiver that has not said so takes more than 16384; none of ours says more than 2^20.
 		over2("h2_frame_size", fault.H2FrameSize, "sends a DATA frame of 2 MiB", says(good200,
 			frame(http2.FrameData, endStream, hereID, strings.Repeat("x", 2<<20)))).cut(),
+		size("/settings", "sends half a setting", http2.FrameSettings, 0, "\x00\x04\x00"),
 		size("/ping", "sends a PING of seven bytes", http2.FramePing, 0, "1234567"),
 		size("/rst", "sends a RST_STREAM of five bytes", http2.FrameRSTStream, hereID, "\x00\x00\x00\x00\x08"),
 		size("/window-update", "sends a WINDOW_UPDATE of three bytes", http2.FrameWindowUpdate, 0, "\x00\x00\x01"),
@@ -226,6 +225,7 @@ func frames() []*Recipe {
 		stream("/headers-0", "sends HEADERS on stream 0", frame(http2.FrameHeaders, endHeaders|endStream, 0, status200)),
 		stream("/idle", "answers on a stream that was not opened yet", frame(http2.FrameHeaders, endHeaders|endStream, 9999, status200)),
 		stream("/rst-idle", "resets a stream that was not opened yet", frame(http2.FrameRSTStream, 0, 9999, "\x00\x00\x00\x08")),
+		stream("/settings", "sends SETTINGS on a stream", frame(http2.FrameSettings, 0, hereID, "\x00\x04\x00\x01\x00\x00")),
 		stream("/ping", "sends PING on a stream", frame(http2.FramePing, 0, hereID, "12345678")),
 		stream("/goaway", "sends GOAWAY on a stream", frame(http2.FrameGoAway, 0, hereID, "\x00\x00\x00\x01\x00\x00\x00\x00")),
 	}
@@ -530,8 +530,11 @@ func goaways() []*Recipe {
 		over2("h2_goaway_error/post", fault.H2GoawayError, "ends the connection with an error: perhaps the POST was processed", each(ends)).
 			asks(postHello).lost(),
 		calm,
-		late2("h2_goaway_error/late", fault.H2GoawayError, "ends the connection with an error after 4 MiB",
-			frame(http2.FrameGoAway, 0, 0, here+"\x00\x00\x00\x02")),
+		over2("h2_goaway_error/late", fault.H2GoawayError, "ends the connection with an error after 4 MiB", each(func(h *h2, s *h2Stream) {
+			if h.headers(s.id, false, ":status", "200") && h.much(s, long) {
+				ends(h, s)
+			}
+		})).mustCut(),
 	}
 }
 
