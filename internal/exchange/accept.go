@@ -35,15 +35,31 @@ type conn struct {
 // Serve begins a client connection and returns when there is nothing to do for it.
 // From then on the loop starts a task for it whenever there is.
 func (s *Server) Serve(stream loop.Stream) {
-	s.run(s.accept(stream), (*Server).greet)
+	s.run(s.accept(stream), (*Server).meet)
 }
 
 // ServeTLS is Serve for a connection to a TLS listener.
 func (s *Server) ServeTLS(stream loop.Stream) {
 	c := s.accept(stream)
 	c.hello = true
-	s.run(c, (*Server).rest)
+	s.run(c, (*Server).meet)
 }
+
+// meet lets c in, unless there are so many that it cannot even be told so.
+func (s *Server) meet(c *conn) (on bool) {
+	if m := s.o.MaxConnections; m > 0 && s.open > m+max(1, min(toldOver, m/4)) {
+		return false
+	}
+	if c.hello {
+		return s.rest(c)
+	}
+	return s.greet(c)
+}
+
+// toldOver is how many connections over MaxConnections, a quarter of it at most,
+// are told so. To be told costs a descriptor for up to a second, on a TLS listener
+// for as long as a handshake may take; a flood must not take them all.
+const toldOver = 32
 
 // run does the next thing for c, and closes c unless it is to go on.
 func (s *Server) run(c *conn, next func(*Server, *conn) (on bool)) {

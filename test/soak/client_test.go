@@ -134,6 +134,7 @@ type request struct {
 	body   int64  // of the request's body
 	coding bool   // it is chunked
 	expect bool   // with Expect: 100-continue
+	half   bool // the client's side is closed behind the request
 	fields string
 	then   uint64 // kills when it was made
 }
@@ -290,6 +291,7 @@ func (c *client) exchange(q *request) (a answer) {
 	io.WriteString(out, q.head())
 	if q.method != "PUT" && q.method != "POST" {
 		out.Flush() // an error shows in the read
+		c.closeSide(q)
 		return c.read(q, nil)
 	}
 	if q.expect {
@@ -304,7 +306,15 @@ func (c *client) exchange(q *request) (a answer) {
 	}
 	q.sendBody(out, c.rand) // an error shows in the read: an early answer, or its absence
 	out.Flush()
+	c.closeSide(q)
 	return c.read(q, nil)
+}
+
+// closeSide says that nothing more will come: a FIN, in TLS with close_notify.
+func (c *client) closeSide(q *request) {
+	if q.half {
+		c.conn.(interface{ CloseWrite() error }).CloseWrite() // an error shows in the read
+	}
 }
 
 func keepAlive(c *client) {
@@ -352,6 +362,7 @@ func newConnection(c *client) {
 	if c.rand.IntN(2) == 0 {
 		q.fields = "Connection: close\r\n"
 	}
+	q.half = !q.expect && c.rand.IntN(2) == 0
 	c.call(q)
 }
 

@@ -1,0 +1,84 @@
+package prove
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/lab"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/settings"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+)
+
+// securely starts a gateway with a plain and a TLS listener before a good origin.
+func securely(t *testing.T, engine loop.Engine, set map[string]string) (g *gateway.Gateway, plain, secure string) {
+	t.Helper()
+	origin, err := lab.Good(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(origin.Close)
+	o := gateway.Defaults()
+	o.Listen, o.ListenTLS = []loop.Address{{IP: listening}}, []loop.Address{{IP: listening}}
+	o.Engine = engine
+	if o.Upstream.Targets, err = upstream.ParseTarget(origin.Target); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{"tls-self-signed": "true"}
+	for k, v := range set {
+		all[k] = v
+	}
+	if err := settings.Apply(&o, all); err != nil {
+		t.Fatal(err)
+	}
+	if g, err = gateway.Start(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Drain(time.Second) })
+	a := g.Addresses()
+	return g, a[0].String(), a[1].String()
+}
+
+// Who connects and says nothing counts as a connection, on the TLS port too, and
+// who is one too many is not waited for: else they could take all descriptors.
+func TestSilentConnectionsAreBounded(t *testing.T) {
+	for _, e := range []struct {
+		name   string
+		engine func() loop.Engine
+	}{{"portable", portable}, {"epoll", epoll(t)}} {
+		t.Run(e.name, func(t *testing.T) {
+			const most, over, comers = 8, 2, 100 // exchange allows a quarter more to be answered
+			_, plain, secure := securely(t, e.engine(), map[string]string{"max-connections": "8",
+				"timeout-client-tls": "10m", "timeout-client-head": "10m"})
+			ended := make(chan string, comers)
+			for i := range comers {
+				c, err := net.Dial("tcp", []string{plain, secure}[i%2])
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				c.SetDeadline(time.Now().Add(limit))
+				go func() { // ends with the connection
+					b, _ := io.ReadAll(c)
+					ended <- string(b)
+				}()
+			}
+			late := time.After(limit)
+			for n := range comers - most - over {
+				select {
+				case said := <-ended:
+					if said != "" && !strings.HasPrefix(said, "HTTP/1.1 503 ") {
+						t.Errorf("a silent client was sent %q", said)
+					}
+				case <-late:
+					t.Fatalf("%d of %d silent connections were ended: the others hold descriptors", n, comers)
+				}
+			}
+		})
+	}
+}

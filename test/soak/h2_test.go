@@ -1,0 +1,210 @@
+package soak
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// secureH2 connects with TLS and agrees on HTTP/2.
+func secureH2(c *client) (net.Conn, error) {
+	conn, err := tls.Dial("tcp", c.p.secure, &tls.Config{RootCAs: c.p.trust, ServerName: certified, NextProtos: []string{"h2"}})
+	if err == nil && conn.ConnectionState().NegotiatedProtocol != "h2" {
+		conn.Close()
+		return nil, fmt.Errorf("ALPN gave %q", conn.ConnectionState().NegotiatedProtocol)
+	}
+	return conn, err
+}
+
+// multiplex makes a connection of streams out of the client's connection.
+func (c *client) multiplex() *http2.ClientConn {
+	if !c.open() {
+		return nil
+	}
+	t := &http2.Transport{AllowHTTP: true, DisableCompression: true}
+	cc, err := t.NewClientConn(c.conn)
+	if err != nil {
+		c.fail("%s: %v", c.kind, err)
+		c.close()
+		return nil
+	}
+	return cc
+}
+
+// stream is what one request of a connection does.
+type stream struct {
+	*request
+	rand  *rand.Rand
+	slow  bool  // both ways
+	leave int64 // bytes of the answer after which it is reset; -1: never
+}
+
+func (c *client) stream(q *request) *stream {
+	q.expect = false
+	return &stream{request: q, rand: rand.New(rand.NewPCG(c.rand.Uint64(), 0)), leave: -1}
+}
+
+// together sends requests at once and waits until all are over.
+func (c *client) together(cc *http2.ClientConn, list []*stream) {
+	var streams sync.WaitGroup
+	for _, s := range list {
+		streams.Go(func() { c.roundTrip(cc, s) }) // ends with the answer, or patience
+	}
+	streams.Wait()
+}
+
+func (c *client) roundTrip(cc *http2.ClientConn, s *stream) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var body io.Reader
+	if s.method == "PUT" || s.method == "POST" {
+		body = &content{id: s.id, size: s.body}
+		if s.slow {
+			body = &hesitant{c: &client{rand: s.rand}, r: body, turns: 10 + s.rand.IntN(50)}
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, s.method, "http://soak.test"+s.path(), body)
+	if err != nil {
+		c.fail("%s: %v", c.kind, err)
+		return
+	}
+	if body != nil {
+		r.ContentLength = s.body
+		r.Header.Set("X-Size", fmt.Sprint(s.body))
+		if s.coding {
+			r.ContentLength = -1
+		}
+	}
+	resp, err := cc.RoundTrip(r)
+	if s.leave >= 0 {
+		e := expectation{certain: err == nil}
+		if err == nil {
+			io.CopyN(io.Discard, resp.Body, s.leave)
+			resp.Body.Close() // resets the stream
+		}
+		c.world.over(c.kind, s.id, e)
+		return
+	}
+	a := answer{err: err}
+	if err == nil {
+		a.status = resp.StatusCode
+		var pace func(io.Reader) io.Reader
+		if s.slow {
+			pace = func(r io.Reader) io.Reader {
+				return &hesitant{c: &client{rand: s.rand}, r: r, turns: 10 + s.rand.IntN(100)}
+			}
+		}
+		a = c.readBody(s.request, a, resp, pace)
+	}
+	c.judge(s.request, a)
+}
+
+// streams sends small requests, many at a time; some are reset.
+func streams(c *client) {
+	defer c.close()
+	cc := c.multiplex()
+	if cc == nil {
+		return
+	}
+	defer cc.Close()
+	for range 1 + c.rand.IntN(10) {
+		if c.ends() {
+			return
+		}
+		var list []*stream
+		for range 1 + c.rand.IntN(30) {
+			s := c.stream(c.request(methods[c.rand.IntN(len(methods))], small, 3000))
+			if c.rand.IntN(40) == 0 {
+				s.size = c.rand.Int64N(1 << 20)
+				s.mode = "sized"
+				s.leave = c.rand.Int64N(s.size + 1)
+			}
+			list = append(list, s)
+		}
+		c.together(cc, list)
+		c.conn.SetDeadline(time.Now().Add(patience))
+	}
+}
+
+// transfers sends and fetches large bodies beside each other.
+func transfers(c *client) {
+	defer c.close()
+	cc := c.multiplex()
+	if cc == nil {
+		return
+	}
+	defer cc.Close()
+	var list []*stream
+	for range 1 + c.rand.IntN(5) {
+		if c.rand.IntN(2) == 0 {
+			list = append(list, c.stream(c.request([]string{"PUT", "POST"}[c.rand.IntN(2)], small, []int64{100_000, 3 << 20}[c.rand.IntN(2)])))
+		} else {
+			list = append(list, c.stream(c.request("GET", []int64{200_000, 6 << 20}[c.rand.IntN(2)], 0)))
+		}
+	}
+	c.together(cc, list)
+}
+
+// slowStreams reads and writes slowly on some streams, and not on others: one must
+// not hold up the rest.
+func slowStreams(c *client) {
+	defer c.close()
+	cc := c.multiplex()
+	if cc == nil {
+		return
+	}
+	defer cc.Close()
+	var list []*stream
+	for i := range 6 {
+		s := c.stream(c.request([]string{"GET", "PUT", "POST"}[c.rand.IntN(3)], []int64{small, 300_000, 2 << 20}[c.rand.IntN(3)], 20_000))
+		s.slow = i%2 == 0
+		list = append(list, s)
+	}
+	c.together(cc, list)
+}
+
+// abortStreams resets a connection with streams on it.
+func abortStreams(c *client) {
+	defer c.close()
+	cc := c.multiplex()
+	if cc == nil {
+		return
+	}
+	defer cc.Close()
+	var list []*request
+	for range 1 + c.rand.IntN(12) {
+		list = append(list, c.request(methods[c.rand.IntN(len(methods))], []int64{small, 2 << 20}[c.rand.IntN(2)], 3000))
+	}
+	var running sync.WaitGroup
+	for _, q := range list {
+		running.Go(func() { // ends with the connection
+			body := io.Reader(nil)
+			if q.method == "PUT" || q.method == "POST" {
+				body = &content{id: q.id, size: q.body}
+			}
+			r, _ := http.NewRequest(q.method, "http://soak.test"+q.path(), body) // it parses
+			if body != nil {
+				r.ContentLength = q.body
+			}
+			if resp, err := cc.RoundTrip(r); err == nil {
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+		})
+	}
+	<-time.After(time.Duration(c.rand.IntN(20)) * time.Millisecond) // somewhere in the middle
+	linger(c.conn, 0)
+	bare(c.conn).Close()
+	running.Wait()
+	for _, q := range list {
+		c.world.over(c.kind, q.id, expectation{})
+	}
+}
