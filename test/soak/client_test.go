@@ -134,7 +134,7 @@ type request struct {
 	body   int64  // of the request's body
 	coding bool   // it is chunked
 	expect bool   // with Expect: 100-continue
-	half   bool // the client's side is closed behind the request
+	half   bool   // the client's side is closed behind the request
 	fields string
 	then   uint64 // kills when it was made
 }
