@@ -21,6 +21,7 @@ type house struct {
 	*settings
 	tmp        string
 	origin     *process
+	origin2    *process // speaks HTTP/2 in the clear, on the second port
 	contenders []*contender
 	missing    int // contenders asked for by name that did not start
 }
@@ -30,6 +31,7 @@ type contender struct {
 	name, src string
 	port      int
 	skip      map[string]bool // workloads that it cannot do
+	h2up      bool            // its upstream speaks HTTP/2
 	*process                  // nil when it is not running
 }
 
@@ -92,6 +94,7 @@ func (h *house) stop() {
 		c.stop()
 	}
 	h.origin.stop()
+	h.origin2.stop()
 }
 
 // open starts the origin and the contenders.
@@ -112,6 +115,14 @@ func (h *house) open(ctx context.Context) error {
 	}
 	if err := h.origin.waitPort(ctx, h.port); err != nil {
 		return fmt.Errorf("origin: %w", err)
+	}
+	cmd = h.pinned(1, filepath.Join(h.dir, "bin", "h2c"), strconv.Itoa(h.port+1))
+	cmd.Stderr = os.Stderr
+	if h.origin2, err = startProcess(cmd); err != nil {
+		return err
+	}
+	if err := h.origin2.waitPort(ctx, h.port+1); err != nil {
+		return fmt.Errorf("origin of HTTP/2: %w", err)
 	}
 	var up []*contender
 	for _, c := range h.contenders {
@@ -221,7 +232,12 @@ func (h *house) start(ctx context.Context, c *contender) error {
 
 // vars are what a contender's script and templates may use.
 func (h *house) vars(c *contender, wd string) map[string]string {
+	upstream := "127.0.0.1:" + strconv.Itoa(h.port)
+	if c.h2up {
+		upstream = "h2c://127.0.0.1:" + strconv.Itoa(h.port+1)
+	}
 	return map[string]string{
+		"UPSTREAM":      upstream,
 		"PORT":          strconv.Itoa(c.port),
 		"TLS_PORT":      strconv.Itoa(c.port + 1),
 		"ADMIN_PORT":    strconv.Itoa(c.port + 2),

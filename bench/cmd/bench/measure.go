@@ -67,6 +67,15 @@ func (h *house) able(ctx context.Context, w workload, cs []*contender) (able []*
 		if c.skip[w.name] {
 			continue
 		}
+		if c.h2up != w.h2up {
+			c.stop()
+			c.process, c.h2up = nil, w.h2up
+			if err := h.start(ctx, c); err != nil {
+				failed++
+				h.complainOf(w, c, err)
+				continue
+			}
+		}
 		if err := h.check(ctx, w, c.port); err != nil {
 			failed++
 			h.complainOf(w, c, err)

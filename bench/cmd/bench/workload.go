@@ -23,6 +23,7 @@ type workload struct {
 	stream int    // h2load: streams a connection
 	rate   int    // gen: requests a second
 	resume bool   // handshake: continue sessions
+	h2up   bool   // the upstream speaks HTTP/2, to contenders that can
 }
 
 var workloads = []workload{
@@ -42,6 +43,7 @@ var workloads = []workload{
 	{name: "tls-resume", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true, resume: true},
 	{name: "tls-h2-64x1", tool: "h2load", path: "/128", body: 128, conns: 64, tls: true, stream: 1},
 	{name: "tls-h2-16x16", tool: "h2load", path: "/128", body: 128, conns: 16, tls: true, stream: 16},
+	{name: "h2up-64", tool: "wrk", path: "/128", body: 128, conns: 64, h2up: true},
 	{name: "rate-5k", tool: "gen", path: "/128", body: 128, conns: 64, rate: 5000},
 	{name: "rate-20k", tool: "gen", path: "/128", body: 128, conns: 64, rate: 20000},
 	{name: "rate-40k", tool: "gen", path: "/128", body: 128, conns: 256, rate: 40000},
