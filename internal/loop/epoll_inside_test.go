@@ -107,6 +107,9 @@ func Connections(l Loop) int64 { return l.(*eloop).connections.Load() }
 // task.
 func Coroutines(l Loop) int { return len(l.(*eloop).idle) }
 
+// Beginners bounds the rests that end in tasks in one round.
+const Beginners = beginners
+
 // KeepIdle bounds them.
 const KeepIdle = keepIdle
 

@@ -122,6 +122,8 @@ type etask struct {
 	rested func(error)
 	err    error
 
+	told told // what the loop is to send for it, while it is in Ask or Send
+
 	// timer fires at the deadline of a wait, or earlier: it is armed anew only when
 	// an earlier moment is wanted, so that a wait that ends well costs no work on
 	// the heap. One that fires too early moves on to until.
