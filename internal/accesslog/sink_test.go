@@ -258,3 +258,25 @@ func TestWriteAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// However many handshakes fail, one a second gets a line, and it says how many
+// had none.
+func TestHandshakesAreFew(t *testing.T) {
+	w := &writes{}
+	run(t, 1, w, SinkOptions{Format: Text}, func(s *Sink, on func(int, func(*Local))) {
+		for range 3 { // at 0 s, 0.6 s and 1.2 s
+			on(0, func(l *Local) {
+				for range 1000 {
+					l.Handshake(&Handshake{At: began, Client: []byte("203.0.113.9"), Why: "scan"})
+				}
+			})
+			synctest.Wait()
+			time.Sleep(600 * time.Millisecond)
+		}
+		want := []string{"09:14:07.221  TLS with 203.0.113.9 failed: scan\n",
+			"09:14:07.221  TLS with 203.0.113.9 failed: scan, and 1999 more since the last such line\n"}
+		if d := cmp.Diff(want, w.got); d != "" {
+			t.Error(d)
+		}
+	})
+}

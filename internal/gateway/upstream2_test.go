@@ -54,11 +54,20 @@ func (s *trails) all() []trail.Trail {
 	return append([]trail.Trail(nil), s.list...)
 }
 
+var listenAny = netip.MustParseAddrPort("127.0.0.1:0")
+
 // front starts a gateway before the targets and returns its URL.
 func front(t *testing.T, epoll bool, change func(*Options), targets ...string) (url string, seen *trails) {
 	t.Helper()
+	url, seen, _ = start(t, epoll, change, targets...)
+	return url, seen
+}
+
+// start is front, and returns the gateway too.
+func start(t *testing.T, epoll bool, change func(*Options), targets ...string) (url string, seen *trails, g *Gateway) {
+	t.Helper()
 	o := Defaults()
-	o.Listen = []loop.Address{{IP: netip.MustParseAddrPort("127.0.0.1:0")}}
+	o.Listen = []loop.Address{{IP: listenAny}}
 	o.Loops, o.Epoll = 1, epoll
 	for _, s := range targets {
 		list, err := upstream.ParseTarget(s)
@@ -77,7 +86,7 @@ func front(t *testing.T, epoll bool, change func(*Options), targets ...string) (
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.Drain(time.Second) })
-	return "http://" + g.Addresses()[0].String(), seen
+	return "http://" + g.Addresses()[0].String(), seen, g
 }
 
 // origin2 serves HTTP/2 in the clear and returns its target; opened counts the
