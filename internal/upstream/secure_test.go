@@ -417,3 +417,108 @@ func TestAlertTextsAreUnique(t *testing.T) {
 		t.Errorf("%d texts for 256 alerts", len(alertNumbers))
 	}
 }
+
+// The second connection to an endpoint goes on with the first one's session, in
+// whatever version, and whichever loop asks.
+func TestResumption(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		ca := issue(t, nil, asCA)
+		server := &tls.Config{Certificates: []tls.Certificate{chain(issue(t, ca, nil))}, MaxVersion: version}
+		resumed := make(chan bool, 4)
+		port := serving(t, overTLS(server, func(s *tls.Conn) {
+			resumed <- s.ConnectionState().DidResume
+			s.Write([]byte("x")) // a ticket of TLS 1.3 comes before it
+			s.CloseWrite()
+		}))
+		o := Options{CA: x509.NewCertPool(), ServerName: "localhost"}
+		o.CA.AddCert(ca.cert)
+		u := upstreamOf(t, o, fmt.Sprintf("https://127.0.0.1:%d", port))
+		for i := range 3 {
+			run(t, loop.PortableOptions{}, func(l loop.Loop) { // a loop of its own each time
+				c, flt := u.On(l).Dial(u.endpoints[0], loop.Never, nil)
+				if flt != nil {
+					t.Fatal(flt)
+				}
+				defer c.Stream.Close()
+				var b loop.Buffer
+				defer b.Release()
+				for {
+					if err := c.Stream.Fill(&b, loop.Never); err == io.EOF {
+						break
+					} else if err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			if got := <-resumed; got != (i > 0) {
+				t.Errorf("%x, connection %d: resumed %v", version, i, got)
+			}
+		}
+	}
+}
+
+// SNI may be another name than the one that is verified, and nothing is verified
+// only where that is wanted.
+func TestNames(t *testing.T) {
+	ca, other := issue(t, nil, asCA), issue(t, nil, asCA)
+	asked := make(chan string, 1)
+	server := &tls.Config{Certificates: []tls.Certificate{chain(issue(t, ca, nil))}} // for localhost
+	server.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		asked <- h.ServerName
+		return nil, nil
+	}
+	for _, tt := range []struct {
+		name  string
+		o     Options
+		roots *authority
+		sni   string
+		want  fault.ID
+	}{
+		{"as ever", Options{}, ca, "localhost", ""},
+		{"SNI of its own", Options{SNI: "front.test"}, ca, "front.test", ""},
+		{"SNI of its own, another authority", Options{SNI: "front.test"}, other, "front.test", fault.TLSCertUnknownCA},
+		{"SNI of its own, another name", Options{SNI: "localhost", ServerName: "other.test"}, ca, "localhost", fault.TLSCertNameMismatch},
+		{"the name does not match", Options{ServerName: "other.test"}, ca, "other.test", fault.TLSCertNameMismatch},
+		{"trusting", Options{Trusting: true}, other, "localhost", ""},
+		{"trusting, with SNI and another name", Options{Trusting: true, SNI: "front.test", ServerName: "other.test"}, other, "front.test", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			port := serving(t, overTLS(server, nil))
+			secured(t, tt.roots, port, tt.o, func(_ loop.Loop, _ *Local, c *Conn, flt *fault.Fault) {
+				got := fault.ID("")
+				if flt != nil {
+					got = flt.ID
+				}
+				if got != tt.want {
+					t.Errorf("%q, want %q", got, tt.want)
+				}
+				if c != nil {
+					c.Stream.Close()
+				}
+			})
+			if got := <-asked; got != tt.sni {
+				t.Errorf("asked for %q, want %q", got, tt.sni)
+			}
+		})
+	}
+}
+
+// An endpoint that wants a certificate of ours gets it.
+func TestClientCertificate(t *testing.T) {
+	ca := issue(t, nil, asCA)
+	ours := chain(issue(t, ca, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }))
+	server := &tls.Config{Certificates: []tls.Certificate{chain(issue(t, ca, nil))}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: x509.NewCertPool(), MaxVersion: tls.VersionTLS12}
+	server.ClientCAs.AddCert(ca.cert)
+	for _, shown := range []*tls.Certificate{nil, &ours} {
+		port := serving(t, overTLS(server, nil))
+		secured(t, ca, port, Options{Certificate: shown}, func(_ loop.Loop, _ *Local, c *Conn, flt *fault.Fault) {
+			if (flt == nil) != (shown != nil) {
+				t.Errorf("certificate %v: %v", shown != nil, flt)
+			}
+			if c != nil {
+				c.Stream.Close()
+			}
+		})
+	}
+}
