@@ -85,7 +85,7 @@ func (e *env) complain(err error, hint string) {
 
 // warn says what is not good and does not keep anything from starting.
 func (e *env) warn(text string) {
-	fmt.Fprintf(e.err, "%s %s\n", e.ink(e.errTTY, false).yellow("warning:"), text)
+	fmt.Fprintf(e.err, "%s %s\n\n", e.ink(e.errTTY, false).yellow("warning:"), text)
 }
 
 // codeError is an error with the exit code that it means.

@@ -201,7 +201,7 @@ type gateway struct {
 	dir     string // of its socket
 }
 
-var shown = regexp.MustCompile(`http://127\.0\.0\.1:(\d+)  →`)
+var shown = regexp.MustCompile(`http://127\.0\.0\.1:(\d+) +→`)
 
 // proxy starts gatewhy proxy on a free port and waits until it has said how its
 // upstreams are.
