@@ -70,12 +70,16 @@ type client struct {
 
 	tickets tls.ClientSessionCache
 
-	conn net.Conn
-	in   *bufio.Reader
+	conn  net.Conn
+	in    *bufio.Reader
+	fresh bool // no answer has come on the connection
 }
 
 // ends reports whether no new request is to be sent.
 func (c *client) ends() bool {
+	if c.refused.Load() {
+		return true
+	}
 	select {
 	case <-c.over:
 		return true
@@ -91,11 +95,15 @@ func (c *client) open() bool {
 	}
 	conn, err := c.dial(c)
 	if err != nil {
-		c.fail("%s: no connection: %v", c.kind, err)
+		if c.stopping.Load() {
+			c.refused.Store(true)
+		} else {
+			c.fail("%s: no connection: %v", c.kind, err)
+		}
 		return false
 	}
 	conn.SetDeadline(time.Now().Add(patience))
-	c.conn, c.in = conn, bufio.NewReader(conn)
+	c.conn, c.in, c.fresh = conn, bufio.NewReader(conn), true
 	return true
 }
 
@@ -228,6 +236,7 @@ func (c *client) read(q *request, pace func(io.Reader) io.Reader) (a answer) {
 
 func (c *client) readBody(q *request, a answer, resp *http.Response, pace func(io.Reader) io.Reader) answer {
 	defer resp.Body.Close()
+	c.fresh = false
 	if a.status != http.StatusOK {
 		page, err := io.ReadAll(resp.Body)
 		a.page, a.err = fmt.Sprintf("%s %.2000s", resp.Header, page), err
@@ -258,6 +267,10 @@ func (c *client) judge(q *request, a answer) {
 	e := expectation{status: a.status, certain: true}
 	defer func() { c.world.over(c.kind, q.id, e) }()
 	if a.status == 200 && a.err == nil {
+		return
+	}
+	if a.status == 0 && c.fresh && c.stopping.Load() {
+		e.certain = false // it was connected, and not yet accepted
 		return
 	}
 	cut := a.status == 200 && a.err != nil && !errors.Is(a.err, errWrongBytes)
@@ -534,6 +547,10 @@ func malformed(c *client) {
 	io.WriteString(c.conn, raw)
 	c.bad.Add(1)
 	resp, err := http.ReadResponse(c.in, nil)
+	if c.stopping.Load() && err != nil {
+		c.world.over(c.kind, 0, expectation{})
+		return
+	}
 	if err != nil || resp.StatusCode != 400 {
 		c.fail("%q: %v %v", raw, resp, err)
 		return
@@ -550,7 +567,9 @@ func malformed(c *client) {
 func handshake(c *client) {
 	conn, err := net.Dial("tcp", c.p.secure)
 	if err != nil {
-		c.fail("no connection: %v", err)
+		if !c.stopping.Load() {
+			c.fail("no connection: %v", err)
+		}
 		return
 	}
 	conn.SetDeadline(time.Now().Add(patience))

@@ -24,13 +24,18 @@ import (
 	"github.com/gatewhy/gatewhy/internal/cli"
 )
 
-// gatewayRole is the variable that makes the test binary the program itself: the
-// same command line, in a process of its own, which tells its counts when asked.
+// gatewayRole is the variable that makes the test binary something else. "gateway"
+// is the program itself: the same command line, in a process of its own, which tells
+// its counts when asked. "origin" is a server in a process that can be stopped.
 const gatewayRole = "GATEWHY_SOAK_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(gatewayRole) == "" {
+	switch os.Getenv(gatewayRole) {
+	case "":
 		os.Exit(m.Run())
+	case "origin":
+		serveAlone(os.NewFile(3, "listener"))
+		return
 	}
 	os.Unsetenv(gatewayRole)
 	go tell(os.Stdin, os.NewFile(3, "counts")) // ends with the process

@@ -37,6 +37,10 @@ type world struct {
 	kills atomic.Uint64
 	calls chan struct{} // gets one for each request that is over
 
+	// stopping is set when the gateway is told to stop, refused when it takes no
+	// connections any more.
+	stopping, refused atomic.Bool
+
 	failures atomic.Int64
 	bad      atomic.Int64 // requests that get a 400 and have no number
 
@@ -44,6 +48,11 @@ type world struct {
 	expect   map[uint64]expectation
 	executed map[uint64]int
 	tally    map[string]int
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, seed: seed(t), calls: make(chan struct{}, 2*requestsADeath), expect: map[uint64]expectation{},
+		executed: map[uint64]int{}, tally: map[string]int{}}
 }
 
 // expectation is what the log must say of a request.
@@ -138,20 +147,24 @@ func seed(t *testing.T) uint64 {
 const phases = 3
 
 func TestSoak(t *testing.T) {
+	onEngines(t, soak)
+}
+
+// onEngines runs a test with the arguments that choose each engine.
+func onEngines(t *testing.T, test func(t *testing.T, args ...string)) {
 	for _, engine := range []string{"portable", "epoll"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "epoll" && runtime.GOOS != "linux" {
 				t.Skip("NOT TESTED: there is no epoll on this system")
 			}
-			soak(t, "--engine", engine)
+			test(t, "--engine", engine)
 		})
 	}
 }
 
 func soak(t *testing.T, args ...string) {
-	w := &world{t: t, seed: seed(t), calls: make(chan struct{}, 2*requestsADeath), expect: map[uint64]expectation{},
-		executed: map[uint64]int{}, tally: map[string]int{}}
+	w := newWorld(t)
 	cert := newCertificate(t)
 	origins := []*origin{newOrigin(t, w, nil), newOrigin(t, w, nil), newOrigin(t, w, cert)}
 	// Connections to servers are kept for a second only, so that what is open when
@@ -203,19 +216,7 @@ func (w *world) phase(n uint64, p *process, origins []*origin, d time.Duration) 
 	defer timer.Stop()
 	stop := make(chan struct{})
 	chaos.Go(func() { w.chaos(rand.New(rand.NewPCG(w.seed, n)), origins, stop) }) // ends with stop
-	index := n << 32
-	for _, row := range rows {
-		for range row.clients {
-			index++
-			c := &client{world: w, kind: row.name, over: over, rand: rand.New(rand.NewPCG(w.seed, index)), dial: row.dial, p: p,
-				tickets: tls.NewLRUClientSessionCache(4)}
-			clients.Go(func() { // ends some time after over
-				for !c.ends() {
-					row.visit(c)
-				}
-			})
-		}
-	}
+	w.run(&clients, rows, n<<32, p, over)
 	clients.Wait()
 	close(stop)
 	chaos.Wait()
@@ -224,6 +225,22 @@ func (w *world) phase(n uint64, p *process, origins []*origin, d time.Duration) 
 			if err := o.start(); err != nil {
 				w.fail("a server does not come back: %v", err)
 			}
+		}
+	}
+}
+
+// run starts the clients of the rows, numbered from first on for their seeds.
+func (w *world) run(clients *sync.WaitGroup, rows []row, first uint64, p *process, over <-chan struct{}) {
+	for _, row := range rows {
+		for range row.clients {
+			first++
+			c := &client{world: w, kind: row.name, over: over, rand: rand.New(rand.NewPCG(w.seed, first)), dial: row.dial, p: p,
+				tickets: tls.NewLRUClientSessionCache(4)}
+			clients.Go(func() { // ends some time after over
+				for !c.ends() {
+					row.visit(c)
+				}
+			})
 		}
 	}
 }
