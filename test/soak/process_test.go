@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,9 @@ import (
 // its counts when asked. "origin" is a server in a process that can be stopped.
 const gatewayRole = "GATEWHY_SOAK_ROLE"
 
+// gatewayFiles is the variable with the number of files that the program may open.
+const gatewayFiles = "GATEWHY_SOAK_FILES"
+
 func TestMain(m *testing.M) {
 	switch os.Getenv(gatewayRole) {
 	case "":
@@ -38,6 +42,13 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Unsetenv(gatewayRole)
+	if n, err := strconv.ParseUint(os.Getenv(gatewayFiles), 10, 64); err == nil {
+		l := syscall.Rlimit{Cur: n, Max: n}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	go tell(os.Stdin, os.NewFile(3, "counts")) // ends with the process
 	os.Exit(cli.Main(context.Background(), os.Args[1:]))
 }
@@ -123,6 +134,12 @@ func newCertificate(t *testing.T) *certificate {
 // launch starts gatewhy proxy on free ports.
 func launch(t *testing.T, cert *certificate, args ...string) *process {
 	t.Helper()
+	return launchIn(t, nil, cert, args...)
+}
+
+// launchIn is launch with more variables.
+func launchIn(t *testing.T, env []string, cert *certificate, args ...string) *process {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "gatewhy-soak-") // short: the path of a socket has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +149,7 @@ func launch(t *testing.T, cert *certificate, args ...string) *process {
 	p.change = sync.NewCond(&p.mu)
 	p.cmd = exec.Command(os.Args[0], append([]string{"proxy", "127.0.0.1:0,https://127.0.0.1:0", "--run-dir", filepath.Join(dir, "r"),
 		"--log", "json", "--log-file", p.log, "--tls-cert", cert.certFile, "--tls-key", cert.keyFile}, args...)...)
-	p.cmd.Env = append(os.Environ(), gatewayRole+"=gateway", "TMPDIR="+dir)
+	p.cmd.Env = append(append(os.Environ(), env...), gatewayRole+"=gateway", "TMPDIR="+dir)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	counts, told, err := os.Pipe()
