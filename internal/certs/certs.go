@@ -8,21 +8,26 @@ package certs
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gatewhy/gatewhy/internal/loop"
 )
 
 // DefaultRotation is how long a key makes session tickets. A stolen key opens the
@@ -148,8 +153,9 @@ func (s *Store) configure(o Options) *tls.Config {
 	if o.NoPostQuantum {
 		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
-	if len(s.certs) > 1 {
+	if len(s.certs) > 1 || slices.ContainsFunc(s.certs, func(c tls.Certificate) bool { return slow(&c) }) {
 		c.GetCertificate = s.pick
+		c.Certificates = nil // else nobody is asked for a client without SNI
 	}
 	return c
 }
@@ -173,11 +179,45 @@ func (s *Store) Close() {
 	}
 }
 
-// pick chooses by the name that the client asks for (SNI, RFC 6066 §3): a
+// pick gives a handshake its certificate.
+func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c := s.choose(h)
+	if !slow(c) {
+		return c, nil
+	}
+	transport := loop.Transport(h.Context())
+	if transport == nil {
+		return c, nil
+	}
+	away := *c
+	away.PrivateKey = elsewhere{c.PrivateKey.(crypto.Signer), transport.Loop()}
+	return &away, nil
+}
+
+// slow reports whether a signature with c's key takes longer than others of the
+// loop should wait: RSA needs a millisecond and more, ECDSA 20 us.
+func slow(c *tls.Certificate) bool {
+	_, rsa := c.Leaf.PublicKey.(*rsa.PublicKey)
+	return rsa
+}
+
+// elsewhere signs in another thread, while other tasks of the loop run.
+type elsewhere struct {
+	crypto.Signer
+	l loop.Loop
+}
+
+// Sign implements crypto.Signer. It is called in a handshake, where tasks may wait.
+func (e elsewhere) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) (signature []byte, err error) {
+	e.l.Do(func() { signature, err = e.Signer.Sign(random, digest, o) })
+	return signature, err
+}
+
+// choose goes by the name that the client asks for (SNI, RFC 6066 §3): a
 // certificate for it, else one with a wildcard in the place of its first label
 // (RFC 9525 §6.3), else the first of all. Of several for one name it is the first
 // whose kind the client knows: RSA and ECDSA may stand side by side.
-func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (s *Store) choose(h *tls.ClientHelloInfo) *tls.Certificate {
 	name := strings.ToLower(h.ServerName)
 	list := s.byName[name]
 	if list == nil {
@@ -187,16 +227,16 @@ func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	switch len(list) {
 	case 0:
-		return &s.certs[0], nil
+		return &s.certs[0]
 	case 1:
-		return list[0], nil
+		return list[0]
 	}
 	for _, c := range list {
 		if h.SupportsCertificate(c) == nil {
-			return c, nil
+			return c
 		}
 	}
-	return list[0], nil
+	return list[0]
 }
 
 // Rotate makes a new key for session tickets. The last ones are accepted a while
