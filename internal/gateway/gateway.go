@@ -60,6 +60,7 @@ type Options struct {
 // Defaults are the settings of a gateway that nobody configured.
 func Defaults() Options {
 	return Options{
+		Epoll: loop.HasEpoll,
 		Client: exchange.Options{
 			Times: http1.Timeouts{Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
 				KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply},
@@ -138,7 +139,7 @@ func Start(o Options) (*Gateway, error) {
 	case o.Epoll:
 		if g.engine, err = loop.Epoll(loop.EpollOptions{Loops: o.Loops}); err != nil {
 			g.closeCerts()
-			return nil, err
+			return nil, fmt.Errorf("the epoll engine cannot start, the portable one may: %w", err)
 		}
 	default:
 		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})

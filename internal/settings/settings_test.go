@@ -34,6 +34,7 @@ var cases = []struct {
 	want        any
 }{
 	{"loops", "3", func(o *gateway.Options) any { return o.Loops }, 3},
+	{"engine", "auto", func(o *gateway.Options) any { return o.Engine == nil && o.Epoll == loop.HasEpoll }, true},
 	{"engine", "portable", func(o *gateway.Options) any { return o.Engine == nil && !o.Epoll }, true},
 	{"node", "edge-1", func(o *gateway.Options) any { return [2]string{o.Client.Node, o.Client.Via} }, [2]string{"edge-1", "edge-1"}},
 	{"errors-detail", "all", func(o *gateway.Options) any { return o.Client.Detail }, exchange.All},
@@ -181,7 +182,7 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ name, value, want string }{
 		{"loops", "0", "whole number"},
 		{"loops", "two", "whole number"},
-		{"engine", "uring", "portable or epoll"},
+		{"engine", "uring", "auto, epoll or portable"},
 		{"node", "", "at least one"},
 		{"node", "two words", "RFC 9110"},
 		{"errors-detail", "some", "trusted, public or all"},

@@ -37,7 +37,7 @@ const (
 
 var table = []*Setting{
 	{"loops", general, "N", "", "event loops; one a core unless set", number(1, 1024, func(o *gateway.Options, n int) { o.Loops = n })},
-	{"engine", general, "NAME", "portable", "what runs the loops: portable is goroutines and the Go runtime's poller, epoll a thread each that asks the kernel itself (Linux)", engine},
+	{"engine", general, "NAME", "auto", "what runs the loops: epoll is a thread each that asks the kernel itself (64-bit Linux), portable is goroutines and the Go runtime's poller; auto is the first that the system has", engine},
 	{"node", general, "NAME", "", "this gateway's name in Proxy-Status and Via, its own among its neighbours; the host name unless set", node},
 	{"errors-detail", general, "WHO", "trusted", "who sees bytes, addresses and fixes in error answers: trusted (clients on this machine), public (nobody), all", detail},
 	{"http2", general, "on|off", "on", "speak HTTP/2 to clients: where TLS agrees on it, and without TLS to those that begin with it",
@@ -281,10 +281,12 @@ func text(set func(*gateway.Options, string)) func(*gateway.Options, string) err
 func engine(o *gateway.Options, v string) error {
 	o.Engine = nil // the gateway makes it, with its loops
 	switch {
+	case v == "auto":
+		o.Epoll = loop.HasEpoll
 	case v == "portable":
 		o.Epoll = false
 	case v != "epoll":
-		return errors.New("it must be portable or epoll")
+		return errors.New("it must be auto, epoll or portable")
 	case !loop.HasEpoll:
 		return fmt.Errorf("this engine is for 64-bit Linux, and this is %s on %s: use portable", runtime.GOOS, runtime.GOARCH)
 	default:
