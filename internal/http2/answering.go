@@ -114,7 +114,7 @@ func (s *Stream) Write(o *message.Out, until loop.Time) (n int, err error) {
 			c.joinLine(s)
 		}
 		c.kick()
-		s.writer = c.loop.Current()
+		s.writer = c.loop.Self()
 		err = c.loop.Park(until)
 		s.writer = nil
 		if s.dead != nil {

@@ -169,7 +169,7 @@ func (l *Line) Send(until loop.Time) error {
 		if done || err != nil {
 			return err
 		}
-		l.sender, l.stuck = l.link.loop.Current(), true
+		l.sender, l.stuck = l.link.loop.Self(), true
 		l.link.blocked = append(l.link.blocked, l)
 		err = l.link.loop.Park(until)
 		if l.stuck {
@@ -323,7 +323,7 @@ func (l *Line) Fill(until loop.Time) error {
 			}
 			return errOver
 		}
-		l.reader, l.waits = l.link.loop.Current(), true
+		l.reader, l.waits = l.link.loop.Self(), true
 		err := l.link.loop.Park(until)
 		l.waits = false
 		if err != nil {

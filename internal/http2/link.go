@@ -294,9 +294,9 @@ func (k *Link) Alive(until loop.Time) bool {
 	k.ping(now)
 	until = min(until, now.Add(k.o.pong()))
 	for k.Open() && k.heard < asked {
-		k.asking = append(k.asking, k.loop.Current())
+		k.asking = append(k.asking, k.loop.Self())
 		if err := k.loop.Park(until); err != nil {
-			k.unask(k.loop.Current())
+			k.unask(k.loop.Self())
 			if err == loop.ErrTimeout && k.loop.Now() >= asked.Add(k.o.pong()) && k.heard < asked {
 				k.silent()
 			}

@@ -321,7 +321,7 @@ func (s *Stream) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 			return nil, false, nil
 		}
 		l := s.c.loop
-		s.reader = l.Current()
+		s.reader = l.Self()
 		err := l.Park(l.Now().Add(int64(s.c.o.BodyRead)))
 		s.reader = nil
 		switch err {

@@ -509,6 +509,8 @@ func (l *eloop) Current() Task {
 	return t
 }
 
+func (l *eloop) Self() Task { return l.task() }
+
 // task is the running task. It panics if there is none, as somebody then calls a
 // method of the loop from elsewhere.
 func (l *eloop) task() *etask {

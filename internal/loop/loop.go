@@ -115,6 +115,10 @@ type Loop interface {
 	Post(f func())
 	// Current is the running task.
 	Current() Task
+	// Self is Current for whoever forgets the task before it ends, as one that gives
+	// it to others for the time of a Park: the engine may use the task again after it,
+	// and whoever still knew it would wake somebody else.
+	Self() Task
 	// Sleep waits until the moment comes (nil) or the task is interrupted.
 	Sleep(until Time) error
 	// Park waits until somebody calls Wake on this task (nil), the moment comes

@@ -186,6 +186,8 @@ func (l *ploop) Current() Task {
 	return t
 }
 
+func (l *ploop) Self() Task { return l.task() }
+
 // clockWork is how much work (see budget) may be done by one reading of the
 // clock: some tens of microseconds of it. A small exchange asks for the time
 // twenty times, which would cost it more than parsing both its heads.

@@ -7,6 +7,7 @@ package prove
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"io"
 	"net"
 	"runtime"
@@ -17,19 +18,27 @@ import (
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h2"
 )
 
-// TestPlainPathAllocatesNothing and TestTLSPathAllocatesNothing count the
-// allocations of the whole process while requests go through a gateway that writes
-// its JSON log. Client and origin are loops over net.Conn that allocate nothing
-// themselves, with crypto/tls or without.
-func TestPlainPathAllocatesNothing(t *testing.T) { allocatesNothing(t, false) }
+// TestPlainPathAllocatesNothing and its neighbours count the allocations of the
+// whole process while requests go through a gateway that writes its JSON log. Client
+// and origin are loops over net.Conn that allocate nothing themselves, with
+// crypto/tls or without.
+func TestPlainPathAllocatesNothing(t *testing.T) { allocatesNothing(t, false, "", false, echo1) }
 
-func TestTLSPathAllocatesNothing(t *testing.T) { allocatesNothing(t, true) }
+func TestTLSPathAllocatesNothing(t *testing.T) { allocatesNothing(t, true, "", false, echo1) }
 
-func allocatesNothing(t *testing.T, secure bool) {
+func TestHTTP2UpstreamAllocatesNothing(t *testing.T) {
+	t.Run("portable", func(t *testing.T) { allocatesNothing(t, false, "h2c://", false, echo2) })
+	if loop.HasEpoll {
+		t.Run("epoll", func(t *testing.T) { allocatesNothing(t, false, "h2c://", true, echo2) })
+	}
+}
+
+// allocatesNothing measures with an origin whose only connection serve has.
+func allocatesNothing(t *testing.T, secure bool, scheme string, epoll bool, serve func(net.Conn) error) {
 	const (
-		answer  = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 		warming = 2000 // fills buffers, free lists, the log and the pools
 		counted = 5000
 	)
@@ -47,16 +56,16 @@ func allocatesNothing(t *testing.T, secure bool) {
 			return
 		}
 		defer conn.Close()
-		served <- echo(conn, []byte(answer))
+		served <- serve(conn)
 	}()
 
 	o := gateway.Defaults()
-	o.Loops = 1
+	o.Loops, o.Epoll = 1, epoll
 	if o.Listen = []loop.Address{{IP: listening}}; secure {
 		o.Listen, o.ListenTLS = nil, o.Listen
 		o.TLS.SelfSigned = true
 	}
-	if o.Upstream.Targets, err = upstream.ParseTarget(ln.Addr().String()); err != nil {
+	if o.Upstream.Targets, err = upstream.ParseTarget(scheme + ln.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	o.Client.Log = accesslog.NewSink(io.Discard, accesslog.SinkOptions{FlushEvery: accesslog.DefaultFlushEvery})
@@ -116,6 +125,56 @@ func allocatesNothing(t *testing.T, secure bool) {
 	ln.Close()
 	if err := <-served; err != io.EOF {
 		t.Errorf("the origin ended with %v", err)
+	}
+}
+
+// echo1 is echo with a small answer.
+func echo1(conn net.Conn) error {
+	return echo(conn, []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"))
+}
+
+// echo2 is echo for HTTP/2: it answers each HEADERS frame.
+func echo2(conn net.Conn) error {
+	answer := h2.AppendHeader(nil, h2.Header{Length: 4 + 13, Type: h2.Headers, Flags: h2.EndHeaders})
+	answer = append(answer, "\x88\x0f\x0d\x015\x0f\x10\x0atext/plain"...) // :status 200, content-length 5, content-type
+	h2.PutHeader(answer, h2.Header{Length: uint32(len(answer) - h2.HeaderLen), Type: h2.Headers, Flags: h2.EndHeaders})
+	data := len(answer)
+	answer = h2.AppendData(answer, 0, []byte("hello"), true)
+	buf := make([]byte, 64<<10)
+	out := make([]byte, 0, 64<<10)
+	greeted := false
+	for got := 0; ; {
+		n, err := conn.Read(buf[got:])
+		if err != nil {
+			return err
+		}
+		got += n
+		at := 0
+		if !greeted && got >= len(h2.Preface) {
+			greeted, at = true, len(h2.Preface)
+			out = h2.AppendSettings(out)
+		}
+		for greeted && got-at >= h2.HeaderLen {
+			h := h2.ParseHeader(buf[at:])
+			if got-at < h2.HeaderLen+int(h.Length) {
+				break
+			}
+			at += h2.HeaderLen + int(h.Length)
+			switch {
+			case h.Type == h2.Settings && !h.Has(h2.Ack):
+				out = h2.AppendSettingsAck(out)
+			case h.Type == h2.Headers:
+				binary.BigEndian.PutUint32(answer[5:], h.Stream)
+				binary.BigEndian.PutUint32(answer[data+5:], h.Stream)
+				out = append(out, answer...)
+			}
+		}
+		copy(buf, buf[at:got])
+		got -= at
+		if _, err := conn.Write(out); err != nil {
+			return err
+		}
+		out = out[:0]
 	}
 }
 

@@ -142,7 +142,7 @@ func (p *Local) queue(e *Endpoint, until loop.Time) (c *Conn, alone bool, f *fau
 		if b.opening == 0 {
 			most = min(until, limit)
 		}
-		t := p.loop.Current()
+		t := p.loop.Self()
 		b.waiting = append(b.waiting, t)
 		err := p.loop.Park(most)
 		for i, w := range b.waiting {

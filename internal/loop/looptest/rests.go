@@ -20,6 +20,7 @@ var rests = []contract{
 	{"a stream rests between its exchanges", testRestAgain},
 	{"a stream at rest keeps the engine", testRestKeeps},
 	{"a task handle outlives its task", testHandle},
+	{"Self wakes a Park, and the next task knows nothing of it", testSelf},
 	{"TLS: Rest", testTLSRest},
 	{"TLS: Rest ends at what is there already", testTLSRestThere},
 }
@@ -323,6 +324,32 @@ func testHandle(r *rig) {
 		}
 		if !old.Done() {
 			r.Error("not done")
+		}
+	})
+}
+
+// testSelf: a Wake that came too late for the Park of one task does not end that
+// of the next one, which may have its place.
+func testSelf(r *rig) {
+	r.run(func() {
+		l := r.l
+		me := l.Current()
+		for range 10 {
+			var self loop.Task
+			l.Spawn(func() {
+				self = l.Self()
+				r.must(l.Park(soon(l)))
+				self.Wake() // remembered, and forgotten with the task
+				me.Wake()
+			})
+			r.must(l.Sleep(l.Now().Add(moment)))
+			self.Wake()
+			r.must(l.Park(soon(l)))
+			l.Spawn(func() {
+				r.is(l.Park(l.Now().Add(moment)), loop.ErrTimeout)
+				me.Wake()
+			})
+			r.must(l.Park(soon(l)))
 		}
 	})
 }
