@@ -451,6 +451,7 @@ func (l *Line) reset(h h2.Header, b []byte, c h2.Code) {
 		l.note(fault.H2RSTNoError, -1)
 		l.leave()
 		l.unblock()
+		l.wake()
 		return
 	}
 	e := &end{id: ofCode(c), facts: []string{"code", c.String(), "frame", describe(h)}, saw: excerpt(b, h2.HeaderLen),
@@ -492,6 +493,19 @@ func (l *Line) leave() {
 	k.begun--
 	k.retire()
 	k.freed()
+}
+
+// Parting waits for what an upstream says, if it says anything, to a request that
+// it has answered whole and that is not sent whole: that it wants no more of it.
+func (l *Line) Parting(until loop.Time) {
+	for l.over && l.held && !l.calm && l.cause == nil {
+		l.reader, l.waits = l.link.loop.Self(), true
+		err := l.link.loop.Park(until)
+		l.waits = false
+		if err != nil {
+			return
+		}
+	}
 }
 
 // Release ends the exchange. A stream that is not over is called off.

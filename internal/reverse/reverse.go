@@ -272,6 +272,9 @@ func (c *call) ended(f *fault.Fault) {
 		a.BytesSent, a.BytesReceived = c.line.Sent()+c.tunnelled, c.line.Came()
 		// The status is told although what came behind it may be broken.
 		a.Status = c.answer.Status
+		if c.shared && f == nil && !c.sent {
+			c.h2.Parting(c.p.loop.Now().Add(int64(DefaultGrace)))
+		}
 		c.receipts()
 	}
 	if a.Status != 0 {
