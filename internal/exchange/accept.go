@@ -20,16 +20,15 @@ type conn struct {
 	http2      *http2.Server // nil if it speaks HTTP/1
 	woken      func(error)   // resume, bound once
 	prev, next *conn
-	since      loop.Time // when it was accepted, or its last answer ended
-	scheme     string    // "https" after a handshake, else "http"
-	tls        *trail.TLS
-	hello      bool // its TLS handshake is still to come
-	plain      bool // it speaks plain HTTP to a TLS listener
-	idle       bool // it is at rest
+	since      loop.Time  // when it was accepted, or its last answer ended
+	tls        *trail.TLS // nil in plain HTTP
+	hello      bool       // its TLS handshake is still to come
+	plain      bool       // it speaks plain HTTP to a TLS listener
+	idle       bool       // it is at rest
 	trusted    bool
-	address    []byte // of the client, without port
-	added      []byte
-	local      []byte // where the client connected to
+	addressed  uint8   // length of the client's address in added
+	added      []byte  // the fields that every request of it carries on
+	local      *[]byte // where the client connected to; nil until that was asked
 }
 
 // Serve begins a client connection and returns when there is nothing to do for it.
@@ -74,7 +73,7 @@ func (s *Server) run(c *conn, next func(*Server, *conn) (on bool)) {
 
 // accept makes the connection of a stream.
 func (s *Server) accept(stream loop.Stream) *conn {
-	c := &conn{stream: stream, scheme: "http", since: s.loop.Now()}
+	c := &conn{stream: stream, since: s.loop.Now()}
 	c.woken = func(err error) {
 		c.idle = false
 		switch {
@@ -90,20 +89,40 @@ func (s *Server) accept(stream loop.Stream) *conn {
 	s.link(c)
 	remote := stream.Remote()
 	if ip := remote.IP.Addr().Unmap(); ip.IsValid() {
-		c.address = ip.AppendTo(nil)
+		c.forward(ip.AppendTo(s.text[:0]))
 		c.trusted = ip.IsLoopback()
 	} else {
-		c.address, c.trusted = []byte("unix"), true
+		c.forward([]byte("unix"))
+		c.trusted = true
 	}
 	return c
 }
 
 const forwardedFor, forwardedProto = "X-Forwarded-For: ", "\r\nX-Forwarded-Proto: "
 
+// forward writes what every request of the client carries on. It holds the
+// client's address, so there is no other copy of it.
+func (c *conn) forward(address []byte) {
+	b := make([]byte, 0, len(forwardedFor)+len(address)+len(forwardedProto)+len(c.scheme())+len("\r\n"))
+	c.added = append(append(append(append(append(b, forwardedFor...), address...), forwardedProto...), c.scheme()...), "\r\n"...)
+	c.addressed = uint8(len(address))
+}
+
+// address is the client's, without port.
+func (c *conn) address() []byte {
+	return c.added[len(forwardedFor) : len(forwardedFor)+int(c.addressed)]
+}
+
+// scheme is that of the requests.
+func (c *conn) scheme() string {
+	if c.tls != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // greet makes c ready for its first request.
 func (s *Server) greet(c *conn) (on bool) {
-	c.added = make([]byte, 0, len(forwardedFor)+len(c.address)+len(forwardedProto)+len(c.scheme)+len("\r\n"))
-	c.added = append(append(append(append(append(c.added, forwardedFor...), c.address...), forwardedProto...), c.scheme...), "\r\n"...)
 	if m := s.o.MaxConnections; m > 0 && s.open > m {
 		s.shed(c)
 		return false

@@ -99,6 +99,7 @@ type Server struct {
 	responder Responder
 	log       *accesslog.Local
 	via       []byte
+	text      [64]byte // scratch for an address
 	free      []*Exchange
 	conns     conn // ring of all connections
 	open      int

@@ -10,8 +10,8 @@ func (x *Exchange) begin() {
 	x.began = x.Loop.Now()
 	t := &x.Trail
 	t.Began = x.Loop.Wall()
-	t.Client, t.Trusted = x.conn.address, x.conn.trusted
-	t.Scheme, t.TLS = x.conn.scheme, x.conn.tls
+	t.Client, t.Trusted = x.conn.address(), x.conn.trusted
+	t.Scheme, t.TLS = x.conn.scheme(), x.conn.tls
 	x.Deadline = x.began.Add(int64(x.Opts.Total))
 	x.grpc, x.patience = false, 0
 }
@@ -48,13 +48,13 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 // localAuthority is where the client connected to.
 func (c *conn) localAuthority() []byte {
 	if c.local == nil {
+		local := []byte("localhost")
 		if ip := c.stream.Local().IP; ip.IsValid() {
-			c.local = ip.AppendTo(nil)
-		} else {
-			c.local = []byte("localhost")
+			local = ip.AppendTo(nil)
 		}
+		c.local = &local
 	}
-	return c.local
+	return *c.local
 }
 
 // Method is the request's method.

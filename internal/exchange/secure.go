@@ -51,9 +51,10 @@ func (s *Server) secure(c *conn) bool {
 	} else {
 		s.shakes.Full++
 	}
-	c.stream, c.scheme = t, "https"
+	c.stream = t
 	c.tls = &trail.TLS{Version: strings.TrimPrefix(tls.VersionName(state.Version), "TLS "), Cipher: tls.CipherSuiteName(state.CipherSuite),
 		ALPN: state.NegotiatedProtocol, SNI: state.ServerName, Resumed: state.DidResume}
+	c.forward(c.address())
 	c.client.Init(t, &s.o.Limits, &s.o.Times)
 	return true
 }
@@ -92,5 +93,5 @@ func (s *Server) handshakeFailed(c *conn, err error) {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		why = "the client hung up in the middle of the handshake"
 	}
-	s.log.Handshake(&accesslog.Handshake{At: s.loop.Wall(), Client: c.address, Why: why})
+	s.log.Handshake(&accesslog.Handshake{At: s.loop.Wall(), Client: c.address(), Why: why})
 }
