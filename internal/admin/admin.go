@@ -29,6 +29,16 @@ type State struct {
 	Listen    []string   `json:"listen"`
 	Incidents uint64     `json:"incidents"` // since the start, also those no longer kept
 	Endpoints []Endpoint `json:"endpoints"`
+	// Handshakes of TLS listeners, nil if there is none.
+	Handshakes *Handshakes `json:"handshakes,omitempty"`
+}
+
+// Handshakes counts the TLS handshakes of clients since the start.
+type Handshakes struct {
+	Full    uint64 `json:"full"`
+	Resumed uint64 `json:"resumed"`
+	Failed  uint64 `json:"failed"`
+	Plain   uint64 `json:"plain"` // clients that spoke plain HTTP to a TLS listener
 }
 
 // Endpoint is the state of one endpoint.

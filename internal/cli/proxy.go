@@ -186,6 +186,10 @@ func share(n, loops int) int {
 func (r *running) state(started time.Time) admin.State {
 	s := admin.State{PID: os.Getpid(), Version: number, Node: r.gateway.Node(), Started: started.UTC().Round(0),
 		Incidents: r.gateway.Incidents().Total(), Endpoints: admin.Endpoints(r.gateway.Upstream().State())}
+	if r.gateway.Certificates() != nil {
+		h := admin.Handshakes(r.gateway.Handshakes())
+		s.Handshakes = &h
+	}
 	for _, a := range r.gateway.Addresses() {
 		s.Listen = append(s.Listen, a.String())
 	}

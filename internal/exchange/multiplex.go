@@ -22,7 +22,7 @@ func (s *Server) speaksHTTP2(c *conn) bool {
 	if c.tls != nil {
 		return c.tls.ALPN == "h2"
 	}
-	if s.o.NoHTTP2 || c.plain {
+	if s.o.NoHTTP2 {
 		return false
 	}
 	const pri = "PRI"

@@ -98,6 +98,10 @@ type Gateway struct {
 	proxies   []*reverse.Proxy   // by loop
 	own       atomic.Pointer[[]netip.AddrPort]
 	draining  sync.Once
+
+	counting   sync.Mutex
+	handshakes exchange.Handshakes // as of the last count
+	ended      bool                // the loops do not run any more
 }
 
 // Start listens and serves. The error names what could not be done; nothing
@@ -249,8 +253,19 @@ func (g *Gateway) closeCerts() {
 func (g *Gateway) Certificates() *certs.Store { return g.certs }
 
 // Handshakes counts the TLS handshakes of all loops. It must not be called from a
-// task, nor after Drain.
-func (g *Gateway) Handshakes() (all exchange.Handshakes) {
+// task.
+func (g *Gateway) Handshakes() exchange.Handshakes {
+	g.counting.Lock()
+	defer g.counting.Unlock()
+	if !g.ended {
+		g.count()
+	}
+	return g.handshakes
+}
+
+// count asks the loops, which run.
+func (g *Gateway) count() {
+	var all exchange.Handshakes
 	each := make(chan exchange.Handshakes, len(g.servers)) // no loop waits here
 	for i, l := range g.engine.Loops() {
 		l.Post(func() { each <- g.servers[i].Handshakes() })
@@ -259,7 +274,7 @@ func (g *Gateway) Handshakes() (all exchange.Handshakes) {
 		h := <-each
 		all.Full, all.Resumed, all.Failed, all.Plain = all.Full+h.Full, all.Resumed+h.Resumed, all.Failed+h.Failed, all.Plain+h.Plain
 	}
-	return all
+	g.handshakes = all
 }
 
 // Addresses are those that the gateway listens on, in the order of the options:
@@ -301,6 +316,10 @@ func (g *Gateway) Drain(most time.Duration) {
 		if g.o.Client.Log != nil {
 			g.o.Client.Log.Close()
 		}
+		g.counting.Lock()
+		g.count()
+		g.ended = true
+		g.counting.Unlock()
 		g.engine.Close()
 		g.closeCerts()
 	})

@@ -256,7 +256,20 @@ func TestPlainHTTPToTLS(t *testing.T) {
 		if b, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.1 400 ")) {
 			g.Errorf("in pieces: %v, %s", err, b)
 		}
-		g.counted(exchange.Handshakes{Plain: 3})
+		// HTTP/2 with prior knowledge.
+		h := &http.Transport{Protocols: new(http.Protocols)}
+		h.Protocols.SetUnencryptedHTTP2(true)
+		r, err := h.RoundTrip(httptest.NewRequest("GET", "http://"+g.address+"/x", nil))
+		if err != nil {
+			g.Fatal(err)
+		}
+		b, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != 400 || !bytes.Contains(b, []byte("https://"+g.address+"/x")) {
+			g.Errorf("HTTP/2: %v, %d, %s", err, r.StatusCode, b)
+		}
+		r.Body.Close()
+		h.CloseIdleConnections()
+		g.counted(exchange.Handshakes{Plain: 4})
 	})
 }
 
@@ -331,6 +344,7 @@ func TestTLSFailures(t *testing.T) {
 			g.Errorf("%d exchanges", n)
 		}
 		g.Drain(time.Second)
+		g.counted(exchange.Handshakes{Failed: 10}) // still
 		log := g.log.String()
 		if n := strings.Count(log, "\n"); n == 0 || n > 10 || strings.Count(log, `"kind":"handshake"`) != n || !strings.Contains(log, "no handshake within 200ms") {
 			g.Errorf("%d lines for ten failures:\n%s", n, log)
