@@ -425,8 +425,12 @@ func resets() []*Recipe {
 		if !h.greet() {
 			return
 		}
-		if s := h.head(); s != nil && h.headers(s.id, false, ":status", "413", "content-length", "3") && h.data(s, true, []byte("big")) {
-			h.rst(s, http2.ErrCodeNo)
+		if s := h.head(); s != nil { // in one piece, as a reset that comes late is met by nobody
+			h.raw(onStream([]string{
+				frame(http2.FrameHeaders, endHeaders, hereID, literal(":status", "413")+literal("content-length", "3")),
+				frame(http2.FrameData, endStream, hereID, "big"),
+				frame(http2.FrameRSTStream, 0, hereID, "\x00\x00\x00\x00"),
+			}, s.id))
 		}
 		h.serve()
 	}).asks(postBig).uploads(huge).status(413).body("big").lost()
