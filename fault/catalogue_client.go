@@ -8,12 +8,12 @@ var client = []Row{
 		Status: 400, Proxy: "http_request_error", Retry: NoRetry,
 		Rule:     "RFC 9112 §3",
 		Requires: "A connection to a plain HTTP port begins with a request line: method, target, version.",
-		Title:    "the client speaks another protocol than HTTP/1.1 to this port",
+		Title:    "the client speaks another protocol than HTTP to this port",
 		Saw:      "the connection begins with the bytes of {protocol}, not with a request line",
 		Causes: []string{
 			"the client uses https:// on this port, which speaks plain http://",
 			"a load balancer in front of the gateway sends a PROXY protocol header that nobody asked for",
-			"the client opens with the HTTP/2 preface without asking first (prior knowledge)",
+			"the client opens with the HTTP/2 preface, and HTTP/2 is switched off here (--http2 off)",
 			"a port scanner, or an SSH or database client with the wrong port",
 		},
 		Fix: []string{
@@ -439,6 +439,7 @@ var client = []Row{
 			"when many addresses do it at once, limit connections per address in the firewall",
 			"let the client wait a moment before it asks, and cancel less",
 		},
+		Bearing: "--http2-resets and --http2-control set how much is borne; --http2 off speaks HTTP/1.1 only",
 		Related: []ID{RequestH2Error, RequestHeadTimeout, ClientGone},
 		Mark:    -1,
 		Nginx:   "`http2 flood detected`, and the connection is closed",

@@ -249,8 +249,8 @@ var heading = []Row{
 			"the server was told to speak HTTP/2 only",
 		},
 		Fix: []string{
-			"let the server accept HTTP/1.1 on this port too, or name a port where it does",
-			"for gRPC, put a proxy that speaks HTTP/2 to its upstreams in front of this server",
+			"write h2c:// in place of http://: then the gateway speaks HTTP/2 to it",
+			"or let the server accept HTTP/1.1 on this port too, or name a port where it does",
 		},
 		Related: []ID{ForeignBanner, HTTP09, StatusVersionUnsupported},
 		Example: "\x00\x00\x00\x04\x00\x00\x00\x00\x00",

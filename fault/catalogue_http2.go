@@ -20,6 +20,7 @@ var http2 = []Row{
 			"write http:// in place of h2c:// for an upstream that speaks HTTP/1.1",
 			"ask the port what it speaks: `curl -v --http2-prior-knowledge http://HOST:PORT/`",
 		},
+		Bearing: "--upstream-http2 off speaks HTTP/1.1 to all upstreams",
 		Related: []ID{H2GotHTTP1, H2SettingsInvalid, H2OnH1},
 		Example: "\x00\x00\x05\x00\x01\x00\x00\x00\x01hello", Mark: 3,
 		Nginx:   "502, `upstream sent unexpected http2 frame: 0`",
@@ -58,7 +59,7 @@ var http2 = []Row{
 		Fix: []string{
 			"update the server or its HTTP/2 library",
 			"put the server to the test with h2spec, section 6.5",
-			"until then use HTTP/1.1 to it: http:// in place of h2c://",
+			"until then use HTTP/1.1 to it: --upstream-http2 off, or http:// in place of h2c://",
 		},
 		Related: []ID{H2FrameSize, H2PrefaceBad, H2SettingsTimeout},
 		Example: "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00", Mark: 11,
@@ -98,7 +99,7 @@ var http2 = []Row{
 		Fix: []string{
 			"update the server or its HTTP/2 library",
 			"put the server to the test with h2spec, section 4.2",
-			"until then use HTTP/1.1 to it: http:// in place of h2c://",
+			"until then use HTTP/1.1 to it: --upstream-http2 off, or http:// in place of h2c://",
 		},
 		Related: []ID{H2GotHTTP1, H2Padding, H2SettingsInvalid},
 		Example: "\x00\x40\x01\x00\x00\x00\x00\x00\x01", Mark: 0,
@@ -154,7 +155,7 @@ var http2 = []Row{
 		},
 		Fix: []string{
 			"update the server or its HTTP/2 library",
-			"until then use HTTP/1.1 to it: http:// in place of h2c://",
+			"until then use HTTP/1.1 to it: --upstream-http2 off, or http:// in place of h2c://",
 		},
 		Related: []ID{H2WindowUpdateBad, H2FlowStall, H2FrameSize},
 		Mark:    -1,
@@ -214,7 +215,7 @@ var http2 = []Row{
 		Fix: []string{
 			"update the server or its HTTP/2 library",
 			"put the server to the test with h2spec, the hpack sections",
-			"until then use HTTP/1.1 to it: http:// in place of h2c://",
+			"until then use HTTP/1.1 to it: --upstream-http2 off, or http:// in place of h2c://",
 		},
 		Related: []ID{H2ContinuationAbuse, H2HeadersTooLarge, H2FieldUppercase},
 		Example: "\x00\x00\x01\x01\x05\x00\x00\x00\x01\x80", Mark: 9,
@@ -553,7 +554,7 @@ var http2 = []Row{
 		Fix: []string{
 			"send the same request with `curl --http2-prior-knowledge -v` and leave fields out until it passes",
 			"look in the server's debug log (nginx error_log debug, Envoy --component-log-level http2:trace) for the rule",
-			"until then use HTTP/1.1 to it: http:// in place of h2c://",
+			"until then use HTTP/1.1 to it: --upstream-http2 off, or http:// in place of h2c://",
 		},
 		Related: []ID{H2GoawayError, H2RSTOther, H2RSTInternal},
 		Example: "\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x01", Mark: 12,
@@ -693,7 +694,7 @@ var http2 = []Row{
 		Fix: []string{
 			"read what the server said; look in its debug log at this time",
 			"with ENHANCE_YOUR_CALM (too_many_pings, too_many_resets), raise that limit for the gateway",
-			"if it comes again and again, use HTTP/1.1 to it: http:// in place of h2c://",
+			"if it comes again and again, use HTTP/1.1 to it: --upstream-http2 off, or http:// in place of h2c://",
 		},
 		Bearing: "--retry-attempts lets an idempotent request try again",
 		Related: []ID{H2GoawayAboveLast, H2RSTProtocol, H2ConnLost},
@@ -737,7 +738,7 @@ var http2 = []Row{
 			"look whether the machine was up at this time, and what is on the way to it",
 			"find out the idle limit of every firewall and balancer on the way",
 		},
-		Bearing: "--retry-attempts lets an idempotent request try again on a fresh connection",
+		Bearing: "--timeout-h2-ping sets how long a silence may be before PING asks; --retry-attempts lets an idempotent request try again on a fresh connection",
 		Related: []ID{ReuseBlackhole, H2ConnLost, HeadTimeoutFirstByte},
 		Mark:    -1,
 		Nginx:   "504, `upstream timed out (110: Connection timed out)`, after proxy_read_timeout",

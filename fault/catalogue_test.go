@@ -70,6 +70,7 @@ var options = []string{
 	"--max-response-body", "--max-connections", "--retry-attempts", "--retry-budget", "--replay-memory",
 	"--replay-disk", "--idempotency-key", "--grace", "--no-repair", "--resolver", "--upstream-ca",
 	"--upstream-server-name", "--node", "--errors-detail", "--eject-after",
+	"--http2", "--http2-resets", "--http2-control", "--upstream-http2", "--timeout-h2-ping",
 }
 
 // errorTypes are the registered Proxy-Status error types (RFC 9209 §2.3) and

@@ -204,7 +204,7 @@ func TestCatalogueSpeaksOfFlagsThatExist(t *testing.T) {
 		}
 	}
 	proxy.Flags()
-	flag, command := regexp.MustCompile(`--[a-z][a-z-]*`), regexp.MustCompile("`gatewhy ([a-z]+)")
+	flag, command := regexp.MustCompile(`--[a-z][a-z0-9-]*`), regexp.MustCompile("`gatewhy ([a-z]+)")
 	used := 0
 	for _, r := range fault.Catalogue() {
 		for _, name := range flag.FindAllString(r.Bearing, -1) {

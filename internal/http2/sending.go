@@ -11,7 +11,7 @@ import (
 // A stream that cannot write all at once stands in line, by urgency (RFC 9218), and
 // the writing task serves the line whenever out has been given to the kernel.
 type sending struct {
-	control []byte // frames about the connection, and resets: they go first
+	control []byte // frames about the connection, and resets of streams without an answer: they go first
 	out     loop.Buffer
 	leaving loop.Buffer // what the kernel is being given
 	writing bool        // the writing task runs

@@ -29,7 +29,7 @@ type Stream struct {
 
 	open  bool  // as the protocol counts
 	dead  error // nobody waits for the answer
-	begun bool  // the final head was sent
+	begun bool  // a head went to out: a reset goes behind it
 
 	// The body.
 	remote   bool        // END_STREAM came
@@ -432,7 +432,12 @@ func (s *Stream) end(code h2.Code) {
 		c.count()
 	}
 	if s.open && c.broken == nil {
-		c.control = h2.AppendReset(c.control, s.id, code)
+		if s.begun {
+			var frame [h2.HeaderLen + 4]byte
+			c.put(h2.AppendReset(frame[:0], s.id, code))
+		} else {
+			c.control = h2.AppendReset(c.control, s.id, code)
+		}
 		c.kick()
 	}
 	s.die(errReset, wasCut)

@@ -125,6 +125,24 @@ func (c *H2Client) Start(raw string, upload int64) (*H2Exchange, error) {
 	return x, nil
 }
 
+// Send sends frames as they are, and returns the exchange of stream 1, which they
+// may have begun.
+func (c *H2Client) Send(frames string) (*H2Exchange, error) {
+	x := &H2Exchange{c: c, s: c.open(1)}
+	_, err := io.WriteString(c.conn, frames)
+	return x, err
+}
+
+// Goaway reads until the connection ends, and returns the name of the error that
+// GOAWAY said; "" if there was no GOAWAY.
+func (c *H2Client) Goaway() string {
+	c.await(func() bool { return false })
+	if c.goaway == nil {
+		return ""
+	}
+	return c.goaway.ErrCode.String()
+}
+
 // Cancel resets the stream.
 func (x *H2Exchange) Cancel() { x.c.fr.WriteRSTStream(x.s.id, http2.ErrCodeCancel) }
 

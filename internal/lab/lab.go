@@ -63,6 +63,10 @@ type Recipe struct {
 	Request string
 	// Upload is how many bytes of body the client sends behind Request.
 	Upload int64
+	// Frames, if set, is what a client of HTTP/2 sends in place of Request, behind its
+	// preface and SETTINGS; its request is stream 1. Goaway is the name of the error
+	// with which the connection must end, "" if it must not.
+	Frames, Goaway string
 	// GRPC is the grpc-status that the client gets, with status 200 whatever Status
 	// says; "" if the request is no call of gRPC, or its answer none.
 	GRPC string

@@ -16,7 +16,7 @@ import (
 func overH2(r *lab.Recipe) bool {
 	own := strings.HasPrefix(r.Name, "h2_") || strings.HasPrefix(r.Name, "grpc_") || r.GRPC != ""
 	switch {
-	case strings.Contains(r.Name, "/") && !own, r.Hold > 0, len(r.Pieces) > 0, r.OnTLS:
+	case strings.Contains(r.Name, "/") && !own, r.Hold > 0, len(r.Pieces) > 0, r.OnTLS, r.Frames != "":
 		return false
 	case strings.Contains(r.Request, "\r\nUpgrade: "):
 		return false
@@ -110,6 +110,35 @@ func (s *stage) playH2(ctx context.Context) (*played, error) {
 			return p, err
 		}
 		p.beside = append(p.beside, o)
+	}
+	return p, nil
+}
+
+// playFrames lets a client send the recipe's frames, whatever they are.
+func (s *stage) playFrames(ctx context.Context) (*played, error) {
+	c, err := lab.DialH2(ctx, s.address)
+	if err != nil {
+		return nil, fmt.Errorf("the gateway does not accept: %w", err)
+	}
+	defer c.Close()
+	x, err := c.Send(s.recipe.Frames)
+	if err != nil {
+		return nil, err
+	}
+	p := &played{at: -1, answer: fromH2(x.Answer())}
+	if s.recipe.Goaway != "" {
+		p.goaway = c.Goaway()
+	}
+	// What was under way when the connection ended has trails of its own.
+	for p.trail == nil || p.trail.Fault == nil || p.trail.Fault.ID != s.recipe.Want {
+		t, err := s.trail(ctx, false)
+		if err != nil {
+			if p.trail != nil {
+				return p, nil // judged by its name
+			}
+			return p, err
+		}
+		p.trail = t
 	}
 	return p, nil
 }

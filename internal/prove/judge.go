@@ -151,6 +151,9 @@ func (j *judgement) offset() {
 // answer: what the client got.
 func (j *judgement) answer() {
 	r, a := j.r, j.p.answer
+	if j.p.goaway != r.Goaway {
+		j.bad("the connection ended with %q, not %q", j.p.goaway, r.Goaway)
+	}
 	switch {
 	case a.flaw != "":
 		j.bad("the client got %v", a)

@@ -29,6 +29,7 @@ type played struct {
 	trail  *trail.Trail
 	at     int // where in the request planted stands; -1 if it does not
 	beside []*played
+	goaway string // the error with which an HTTP/2 connection ended
 }
 
 // limit bounds one play. The slowest recipes wait for the gateway to look
@@ -80,6 +81,9 @@ func (s *stage) play(ctx context.Context) (*played, error) {
 		if _, err := s.plainGET(ctx, c, bufio.NewReader(c)); err != nil {
 			return nil, fmt.Errorf("the client that holds a connection: %w", err)
 		}
+	}
+	if s.recipe.Frames != "" {
+		return s.playFrames(ctx)
 	}
 	c, err := s.dial(ctx)
 	if err != nil {

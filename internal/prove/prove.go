@@ -267,7 +267,7 @@ func prove(ctx context.Context, r *lab.Recipe, engine func() loop.Engine) Play {
 		result.Why = oneLine(err)
 		return result
 	}
-	if overH2(r) && lab.H2Clients {
+	if overH2(r) {
 		again, s, err := playH2(ctx, r, engine)
 		if err == nil {
 			err = judge(r, again, s)
