@@ -21,6 +21,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -448,6 +451,238 @@ func TestUpstreamHTTP2Restarts(t *testing.T) {
 			if n > 1 {
 				t.Errorf("POST %s was run %d times", id, n)
 			}
+		}
+	})
+}
+
+// HTTP/2 on both sides: both directions of one exchange go on side by side, and
+// trailers come last.
+func TestHTTP2BothSides(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		m := http.NewServeMux()
+		m.HandleFunc("/talk", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set("Trailer", "X-End")
+			buf := make([]byte, 64<<10)
+			for {
+				n, err := r.Body.Read(buf)
+				w.Write(buf[:n])
+				w.(http.Flusher).Flush()
+				if err != nil {
+					break
+				}
+			}
+			w.Header().Set("X-End", "bye")
+		})
+		m.HandleFunc("/pour", func(w http.ResponseWriter, r *http.Request) {
+			w.Write(pattern(8 << 20))
+		})
+		url, _ := front(t, epoll, nil, origin2(t, m, new(atomic.Int64)))
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+		defer client.CloseIdleConnections()
+
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				out, in := io.Pipe()
+				q, _ := http.NewRequest("POST", url+"/talk", out)
+				q.Header.Set("TE", "trailers")
+				answers := make(chan *http.Response, 1)
+				go func() {
+					a, err := client.Do(q)
+					if err != nil {
+						t.Error(err)
+					}
+					answers <- a
+				}()
+				var a *http.Response
+				for i := range 20 {
+					word := []byte(fmt.Sprintf("word %d %s", i, pattern(i*100)))
+					if _, err := in.Write(word); err != nil {
+						t.Error(err)
+						return
+					}
+					if a == nil {
+						if a = <-answers; a == nil {
+							return
+						}
+					}
+					got := make([]byte, len(word))
+					if _, err := io.ReadFull(a.Body, got); err != nil || !bytes.Equal(got, word) {
+						t.Errorf("word %d: %q, %v", i, got, err)
+						return
+					}
+				}
+				in.Close()
+				rest, err := io.ReadAll(a.Body)
+				a.Body.Close()
+				if err != nil || len(rest) > 0 || a.Trailer.Get("X-End") != "bye" {
+					t.Errorf("%d bytes at the end, trailer %v, %v", len(rest), a.Trailer, err)
+				}
+			})
+		}
+		// One that does not read must not stop the others.
+		slow, err := client.Get(url + "/pour")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 4 {
+			all.Go(func() {
+				a, err := client.Get(url + "/pour")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got, err := io.ReadAll(a.Body)
+				a.Body.Close()
+				if err != nil || !bytes.Equal(got, pattern(8<<20)) {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+			})
+		}
+		all.Wait()
+		got, err := io.ReadAll(slow.Body)
+		slow.Body.Close()
+		if err != nil || !bytes.Equal(got, pattern(8<<20)) {
+			t.Errorf("the slow one got %d bytes, %v", len(got), err)
+		}
+	})
+}
+
+// storm serves one connection of HTTP/2: it runs few requests, says GOAWAY in the
+// middle of others, which it does not run, and closes. run is told of each request
+// that it runs.
+func storm(c net.Conn, few int, run func(method, id string)) {
+	defer c.Close()
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(c, preface); err != nil {
+		return
+	}
+	fr := http2.NewFramer(c, c)
+	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	fr.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 20})
+	answer := func(stream uint32) {
+		block.Reset()
+		enc.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true})
+		fr.WriteData(stream, true, []byte("done"))
+	}
+	type request struct{ method, id string }
+	open := map[uint32]request{}
+	for ran := 0; ; {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				fr.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			fr.WritePing(true, f.Data)
+		case *http2.MetaHeadersFrame:
+			q := request{method: f.PseudoValue("method")}
+			for _, h := range f.RegularFields() {
+				if h.Name == "x-id" {
+					q.id = h.Value
+				}
+			}
+			open[f.StreamID] = q
+		}
+		if h := f.Header(); (h.Type == http2.FrameHeaders || h.Type == http2.FrameData) && h.Flags.Has(http2.FlagDataEndStream) {
+			q := open[h.StreamID]
+			delete(open, h.StreamID)
+			switch {
+			case ran < few:
+				ran++
+				run(q.method, q.id)
+				answer(h.StreamID)
+			case h.StreamID%3 == 0 && ran < few+2: // refused, and the connection lives on
+				ran++
+				fr.WriteRSTStream(h.StreamID, http2.ErrCodeRefusedStream)
+			default:
+				fr.WriteGoAway(h.StreamID-2, http2.ErrCodeNo, nil)
+				for stream, q := range open {
+					if stream < h.StreamID {
+						run(q.method, q.id)
+						answer(stream)
+					}
+				}
+				// A close with input unread would be a reset, which destroys what we said.
+				c.(*net.TCPConn).CloseWrite()
+				io.Copy(io.Discard, c)
+				return
+			}
+		}
+	}
+}
+
+// Connections that end all the time, in order, lose no request of any method, and
+// run none twice.
+func TestUpstreamHTTP2GoAwayStorm(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		var mu sync.Mutex
+		ran := map[string]int{}
+		conns := 0
+		go func() {
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				conns++
+				go storm(c, 10+conns%7, func(_, id string) {
+					mu.Lock()
+					ran[id]++
+					mu.Unlock()
+				})
+			}
+		}()
+		url, _ := front(t, epoll, func(o *Options) {
+			o.Upstream.Budget.Share, o.Reverse.Attempts = 1, 8
+		}, "h2c://"+ln.Addr().String())
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+		defer client.CloseIdleConnections()
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				for j := range 100 {
+					id := fmt.Sprintf("%d-%d", i, j)
+					q, _ := http.NewRequest("POST", url+"/", strings.NewReader("body"))
+					q.Header.Set("X-Id", id)
+					a, err := client.Do(q)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					b, _ := io.ReadAll(a.Body)
+					a.Body.Close()
+					if a.StatusCode != 200 {
+						t.Errorf("POST %s was lost: %d %.200s", id, a.StatusCode, b)
+					}
+				}
+			})
+		}
+		all.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		for id, n := range ran {
+			if n != 1 {
+				t.Errorf("POST %s was run %d times", id, n)
+			}
+		}
+		if len(ran) != 800 {
+			t.Errorf("%d POSTs were run, want 800", len(ran))
 		}
 	})
 }
