@@ -24,8 +24,8 @@ const (
 	// taken any of it. It is doubled up to MaxLinkWindow while the client keeps up,
 	// so that a distant upstream is not slowed down.
 	DefaultLinkWindow = 128 << 10
-	// MaxLinkWindow bounds what one answer can hold of our memory: 100 ms at 10 MB/s.
-	MaxLinkWindow = 1 << 20
+	// MaxLinkWindow bounds what one answer can hold of our memory: 50 ms at 10 MB/s.
+	MaxLinkWindow = 512 << 10
 	// DefaultPing is how long an upstream that owes answers may be silent before it is
 	// asked whether it lives: firewalls forget connections after minutes.
 	DefaultPing = 30 * time.Second
