@@ -8,7 +8,7 @@ var house = plan{
 		{"floor 0, words", []string{"fault", "internal/message", "internal/trail", "internal/conf"}},
 		{"floor 1, ground", []string{"internal/wire/...", "internal/loop/..."}},
 		{"floor 2, parts", []string{
-			"internal/http1", "internal/http2", "internal/certs", "internal/upstream", "internal/tunnel", "internal/explain",
+			"internal/http1", "internal/http2", "internal/certs", "internal/upstream", "internal/tunnel", "internal/route", "internal/explain",
 			"internal/incident", "internal/accesslog", "internal/lab", "internal/listen", "internal/certs",
 		}},
 		{"floor 3, life", []string{"internal/exchange"}},
