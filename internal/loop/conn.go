@@ -307,6 +307,8 @@ func (s *conn) probe() {
 	}
 }
 
+func (s *conn) Quiet() bool { return s.Check() == nil }
+
 func (s *conn) CloseWrite() error {
 	s.l.task()
 	if s.closed {

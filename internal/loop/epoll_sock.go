@@ -60,9 +60,6 @@ func newEsock(l *eloop, fd uintptr, remote Address, active bool) (*esock, syscal
 		s.close()
 		return nil, errno
 	}
-	// A client speaks as soon as it is connected, so its request is often there
-	// already: worth a look before the first wait.
-	s.readable = !active
 	return s, 0
 }
 
@@ -426,10 +423,9 @@ func (s *esock) Rouse() {
 	}
 }
 
-// Check asks the kernel, always: it is asked before a kept connection is used
-// again, when bytes that nobody asked for would be taken for the answer. What the
-// edges know is as old as the loop's last fetch, which under load is many
-// exchanges ago; a look costs a fortieth of an exchange.
+// Check asks the kernel, always. What the edges know, and Quiet tells, is as old as
+// the loop's last fetch: what comes within a round is seen as late as if it had
+// been on its way for a millisecond more, as it may be on any network.
 func (s *esock) Check() error {
 	s.l.task()
 	if s.closed {
@@ -439,6 +435,11 @@ func (s *esock) Check() error {
 		return err
 	}
 	return nil
+}
+
+func (s *esock) Quiet() bool {
+	s.l.task()
+	return !s.closed && !s.readable && !s.over && s.broken == 0
 }
 
 // look says what is next: errNothing, ErrInput, or how the input ended.

@@ -183,6 +183,11 @@ type Stream interface {
 	// if the peer's FIN is next, ErrInput if bytes are next, else what broke it.
 	// It consumes nothing.
 	Check() error
+	// Quiet reports whether the loop knows of no input, no end and no error: Check
+	// without asking the kernel, where an engine can. It knows whatever happened
+	// before that for which it last resumed a task at rest, so a peer whose end led
+	// to the present exchange is not quiet. If it is false, Check tells more.
+	Quiet() bool
 	// CloseWrite sends FIN and keeps reading.
 	CloseWrite() error
 	// Close ends the stream in an orderly way. A wait of another task on it

@@ -396,6 +396,8 @@ func (s *sock) Check() error {
 	return nil
 }
 
+func (s *sock) Quiet() bool { return s.Check() == nil }
+
 // errNothing is what look says when no input is there.
 var errNothing = io.ErrNoProgress
 

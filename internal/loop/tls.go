@@ -286,6 +286,11 @@ func (t *TLS) open(p []byte) (int, error) {
 	return 0, t.ended
 }
 
+// Quiet is Stream.Quiet: false also if only a session ticket has come.
+func (t *TLS) Quiet() bool {
+	return !t.closed && !t.has() && t.in.Len() == 0 && t.s.Quiet()
+}
+
 // Check is Stream.Check for what is inside: records without application data,
 // like the session tickets that a TLS 1.3 server sends after the handshake, are
 // dealt with on the way and are not input. The end is as in Fill.

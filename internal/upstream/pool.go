@@ -88,7 +88,10 @@ func (p *Local) Take(e *Endpoint) (c *Conn, note fault.ID) {
 			c.Stream.Close()
 			continue
 		}
-		err := c.Stream.Check()
+		var err error
+		if !c.Stream.Quiet() {
+			err = c.Stream.Check()
+		}
 		if err == nil {
 			c.busy = true
 			c.SentBefore = c.Stream.Sent()

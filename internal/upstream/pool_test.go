@@ -124,6 +124,8 @@ type mortal struct {
 	limit time.Duration
 }
 
+func (s *mortal) Quiet() bool { return s.Check() == nil }
+
 func (s *mortal) Check() error {
 	if time.Duration(s.l.Now()-s.since) >= s.limit {
 		return io.EOF

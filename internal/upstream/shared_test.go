@@ -41,6 +41,7 @@ type pipe struct {
 }
 
 func (s *pipe) Check() error                    { return s.check }
+func (s *pipe) Quiet() bool                     { return s.check == nil }
 func (s *pipe) Close()                          { s.closed++ }
 func (s *pipe) Abort()                          { s.aborted++ }
 func (s *pipe) Sent() uint64                    { return s.sent }

@@ -269,6 +269,14 @@ func (s *stream) Check() error {
 	return s.Stream.Check()
 }
 
+func (s *stream) Quiet() bool {
+	if s.closed || s.plan.Blind {
+		return !s.closed
+	}
+	n, _ := s.left()
+	return n > 0 && s.in.Len() == 0 && s.Stream.Quiet()
+}
+
 func (s *stream) Close() {
 	s.gone()
 	s.Stream.Close()

@@ -19,6 +19,7 @@ var rests = []contract{
 	{"a stream at rest may send", testRestSend},
 	{"a stream rests between its exchanges", testRestAgain},
 	{"a stream at rest keeps the engine", testRestKeeps},
+	{"Quiet knows what was before", testQuiet},
 	{"a task handle outlives its task", testHandle},
 	{"Self wakes a Park, and the next task knows nothing of it", testSelf},
 	{"TLS: Rest", testTLSRest},
@@ -413,5 +414,56 @@ func testTLSRestThere(r *rig) {
 			l.Sleep(l.Now() + 1000)
 		}
 		r.is(r.atRest(s, soon(l), nil, func() { r.fill(s, &b, len("seen by Check")) }), nil)
+	})
+}
+
+// testQuiet: what happened to one stream before another one's rest ended is known
+// then, without asking.
+func testQuiet(r *rig) {
+	for name, act := range map[string]func(c *net.TCPConn){
+		"input": func(c *net.TCPConn) { r.write(c, "x") },
+		"FIN":   func(c *net.TCPConn) { c.CloseWrite() },
+		"reset": func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+	} {
+		r.dialed(func(l loop.Loop, kept loop.Stream, peer *net.TCPConn) {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			r.must(err)
+			defer ln.Close()
+			s, err := l.Dial(loop.Address{IP: ln.Addr().(*net.TCPAddr).AddrPort()}, soon(l))
+			r.must(err)
+			defer s.Close()
+			var c net.Conn
+			l.Do(func() { c, err = ln.Accept() })
+			r.must(err)
+			defer c.Close()
+			// Silent streams are quiet, also after input that was read.
+			var b loop.Buffer
+			r.write(peer, "answer")
+			r.fill(kept, &b, 6)
+			b.Release()
+			r.is(r.atRest(s, soon(l), func() { r.write(c, "x") }, func() {
+				if r.must(s.Fill(&b, loop.Try)); !kept.Quiet() {
+					r.Errorf("%s: not quiet before", name)
+				}
+			}), nil)
+			b.Release()
+			r.is(r.atRest(s, soon(l), func() {
+				act(peer)
+				r.write(c, "y")
+			}, func() {
+				if kept.Quiet() {
+					r.Errorf("%s before, but quiet", name)
+				}
+				if kept.Check() == nil {
+					r.Errorf("%s before, and nothing is there", name)
+				}
+			}), nil)
+		})
+	}
+	r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		s.Close()
+		if s.Quiet() {
+			r.Error("a closed stream is quiet")
+		}
 	})
 }
