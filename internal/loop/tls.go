@@ -272,6 +272,9 @@ func (t *TLS) open(p []byte) (int, error) {
 	if !t.sending && t.out != nil {
 		_ = t.flush(Try) // the answer to a KeyUpdate; what is left goes with the next Send
 	}
+	if t.out != nil && len(*t.out)-t.off > outMost {
+		t.ended = errKeys
+	}
 	if n > 0 || err == nil || errors.Is(err, errPause) {
 		return n, nil
 	}
@@ -513,6 +516,13 @@ func (pause) Error() string   { return "no whole record yet" }
 func (pause) Timeout() bool   { return true }
 func (pause) Temporary() bool { return true }
 
+// outMost bounds the queue of a peer that reads nothing: what a Send left, and the
+// answers to its wishes for new keys, which it may utter between any two bytes.
+const outMost = 128 << 10
+
+// errKeys ends a stream whose peer exceeds that.
+var errKeys = errors.New("tls: the peer asks for new keys and reads none of the answers")
+
 // shim is the net.Conn that crypto/tls knows. It gives one record at a time, so
 // that crypto/tls never holds input that we do not know of.
 type shim struct{ t *TLS }
@@ -568,6 +578,7 @@ func (c shim) fill() error {
 		t.end, t.told = err, true
 		return err
 	}
+	t.in.ReleaseEmpty()
 	if err := t.s.Fill(&t.in, t.until); err != nil {
 		t.end = err
 	}

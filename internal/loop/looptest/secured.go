@@ -3,16 +3,22 @@ package looptest
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"errors"
 	"io"
 	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +49,7 @@ var secured = []contract{
 	{"TLS: the peer does not speak TLS", testTLSNotTLS},
 	{"TLS: the handshake ends early", testTLSHandshakeEnds},
 	{"TLS: a broken record", testTLSBroken},
+	{"TLS: wishes for new keys without end", testTLSKeyFlood},
 }
 
 // identity is a certificate for "origin.test" that is its own authority.
@@ -719,4 +726,86 @@ func testTLSBroken(r *rig) {
 			b.Release()
 		})
 	}
+}
+
+// secrets finds a traffic secret in what tls.Config.KeyLogWriter gets.
+type secrets struct {
+	sync.Mutex
+	client []byte
+}
+
+func (s *secrets) Write(line []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == "CLIENT_TRAFFIC_SECRET_0" {
+		s.client, _ = hex.DecodeString(string(f[2]))
+	}
+	return len(line), nil
+}
+
+// expandLabel is HKDF-Expand-Label of RFC 8446 §7.1 without context.
+func (r *rig) expandLabel(secret []byte, label string, n int) []byte {
+	info := append([]byte{byte(n >> 8), byte(n), byte(6 + len(label))}, "tls13 "+label+"\x00"...)
+	out, err := hkdf.Expand(sha256.New, secret, string(info), n)
+	r.must(err)
+	return out
+}
+
+// sealed is a record: its content and its type, encrypted (RFC 8446 §5.2).
+func (r *rig) sealed(secret []byte, sequence byte, kind byte, content ...byte) []byte {
+	block, err := aes.NewCipher(r.expandLabel(secret, "key", 16))
+	r.must(err)
+	aead, err := cipher.NewGCM(block)
+	r.must(err)
+	nonce := r.expandLabel(secret, "iv", 12)
+	nonce[11] ^= sequence
+	content = append(content, kind)
+	head := []byte{23, 3, 3, 0, byte(len(content) + aead.Overhead())}
+	return aead.Seal(head, nonce, content, head)
+}
+
+// A client may ask for new keys between any two bytes (RFC 8446 §4.6.3). One that
+// does so and reads nothing makes the queue of answers grow, up to a limit.
+func testTLSKeyFlood(r *rig) {
+	r.accepted(func(l loop.Loop, raw loop.Stream, c *net.TCPConn) {
+		var log secrets
+		cc := clientConfig()
+		cc.KeyLogWriter = &log
+		peer := tls.Client(c, cc)
+		shaken := make(chan error, 1)
+		go func() { shaken <- peer.Handshake() }() // ends with the handshake, or c
+		s, err := loop.SecureServer(raw, nil, serverConfig(), soon(l))
+		r.must(err)
+		l.Do(func() { err = <-shaken })
+		r.must(err)
+		if peer.ConnectionState().CipherSuite != tls.TLS_AES_128_GCM_SHA256 {
+			r.Fatal("another cipher suite: teach it to this test")
+		}
+		r.stuff(raw) // the client reads nothing any more
+		secret := log.client
+		gone := make(chan struct{})
+		go func() { // ends when the stream does
+			defer close(gone)
+			for {
+				// A byte, so that the connection gets on, and KeyUpdate with the wish for another.
+				both := append(r.sealed(secret, 0, 23, 'x'), r.sealed(secret, 1, 22, 24, 0, 0, 1, 1)...)
+				if _, err := c.Write(both); err != nil {
+					return
+				}
+				secret = r.expandLabel(secret, "traffic upd", 32)
+			}
+		}()
+		var b loop.Buffer
+		err = nil
+		for fills := 0; err == nil && fills < 100_000; fills++ { // some 5 000 answers are the limit
+			err = s.Fill(&b, soon(l))
+			b.Consume(b.Len())
+		}
+		b.Release()
+		if err == nil || !strings.Contains(err.Error(), "new keys") {
+			r.Errorf("the end is %v", err)
+		}
+		s.Abort()
+		l.Do(func() { <-gone })
+	})
 }
