@@ -98,7 +98,12 @@ func (v *view) tell(add func(trail.Stamp, fault.ID, string, ...any), i int) {
 	if a.Secure {
 		connection = "new TLS connection"
 	}
-	if a.Reused {
+	if a.HTTP2 {
+		connection += ", HTTP/2"
+	}
+	if a.Reused && a.HTTP2 {
+		connection = fmt.Sprintf("HTTP/2 connection in use, %d requests before", a.Serial)
+	} else if a.Reused {
 		connection = fmt.Sprintf("reused connection, %d requests before, idle for %s", a.Serial, span(a.Idle))
 	} else if ready := max(a.Connected, a.Secured); ready > a.Began {
 		connection += ", ready in " + span(int64(ready-a.Began))

@@ -64,7 +64,11 @@ func nextHop(dst []byte, a *trail.Attempt) []byte {
 		dst = appendSFString(append(dst, "; next-hop="...), hop)
 	}
 	if a.Reused || a.Connected > 0 {
-		dst = append(dst, "; next-protocol=http/1.1"...)
+		protocol := "http/1.1"
+		if a.HTTP2 {
+			protocol = "h2"
+		}
+		dst = append(append(dst, "; next-protocol="...), protocol...)
 	}
 	if a.Status > 0 {
 		dst = strconv.AppendInt(append(dst, "; received-status="...), int64(a.Status), 10)

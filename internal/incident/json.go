@@ -56,6 +56,7 @@ type (
 		Endpoint      string     `json:"endpoint,omitempty"`
 		Address       string     `json:"address,omitempty"`
 		Secure        bool       `json:"secure,omitempty"`
+		HTTP2         bool       `json:"http2,omitempty"`
 		Reused        bool       `json:"reused,omitempty"`
 		Age           ms         `json:"age_ms,omitempty"`
 		Idle          ms         `json:"idle_ms,omitempty"`
@@ -164,7 +165,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 }
 
 func encodeAttempt(a *trail.Attempt) attemptJSON {
-	j := attemptJSON{Upstream: a.Upstream, Endpoint: a.Endpoint, Address: a.Address, Secure: a.Secure, Reused: a.Reused,
+	j := attemptJSON{Upstream: a.Upstream, Endpoint: a.Endpoint, Address: a.Address, Secure: a.Secure, HTTP2: a.HTTP2, Reused: a.Reused,
 		Age: ms(a.Age), Idle: ms(a.Idle), Serial: a.Serial, Began: ms(a.Began), Resolved: ms(a.Resolved),
 		Connected: ms(a.Connected), Secured: ms(a.Secured), Sent: ms(a.Sent), FirstByte: ms(a.FirstByte),
 		HeadRead: ms(a.HeadRead), Ended: ms(a.Ended), BytesSent: a.BytesSent, BytesReceived: a.BytesReceived,
@@ -249,7 +250,7 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 }
 
 func decodeAttempt(j *attemptJSON) trail.Attempt {
-	return trail.Attempt{Upstream: j.Upstream, Endpoint: j.Endpoint, Address: j.Address, Secure: j.Secure, Reused: j.Reused,
+	return trail.Attempt{Upstream: j.Upstream, Endpoint: j.Endpoint, Address: j.Address, Secure: j.Secure, HTTP2: j.HTTP2, Reused: j.Reused,
 		Age: int64(j.Age), Idle: int64(j.Idle), Serial: j.Serial, Began: trail.Stamp(j.Began),
 		Resolved: trail.Stamp(j.Resolved), Connected: trail.Stamp(j.Connected), Secured: trail.Stamp(j.Secured),
 		Sent: trail.Stamp(j.Sent), FirstByte: trail.Stamp(j.FirstByte), HeadRead: trail.Stamp(j.HeadRead),

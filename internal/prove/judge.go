@@ -277,6 +277,9 @@ func (j *judgement) proxyStatus(value string, row *fault.Row, incident string) {
 	default:
 		j.bad("Proxy-Status %q: error is %v, not the token %s", value, got, row.Proxy)
 	}
+	if p, ok := item.Params.Get("next-protocol"); ok && j.r.Where == lab.HTTP2 && p != httpsfv.Token("h2") {
+		j.bad("Proxy-Status %q: the next hop speaks HTTP/2", value)
+	}
 	details, _ := item.Params.Get("details")
 	if s, _ := details.(string); !strings.Contains(s, string(row.ID)) || !strings.Contains(s, incident) {
 		j.bad("Proxy-Status %q: details lack the fault or the incident", value)

@@ -306,6 +306,7 @@ func (c *call) begins() {
 	if link, ok := c.conn.Shared.(*http2.Link); ok {
 		c.h2.Begin(link)
 		c.line, c.told = &c.h2, 0
+		c.a.HTTP2 = true
 	} else {
 		c.h1.Begin(c.conn.Stream, &c.p.o.Limits, c.p.o.Allow)
 		c.line, c.told = &c.h1, 0

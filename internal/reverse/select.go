@@ -1,6 +1,8 @@
 package reverse
 
 import (
+	"strings"
+
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/trail"
@@ -71,6 +73,8 @@ func (c *call) connect() *fault.Fault {
 		if f.ID == fault.TotalTimeout {
 			f.With("limit", x.Patience()).With("received", "0")
 		}
+		// The connection was there, and HTTP/2 on it failed.
+		a.HTTP2 = strings.HasPrefix(string(f.ID), "h2_")
 		return f
 	}
 	c.use(conn, conn.Served > 0)

@@ -86,6 +86,7 @@ type Attempt struct {
 	Endpoint string // as configured, host:port
 	Address  string // as dialled
 	Secure   bool   // TLS
+	HTTP2    bool   // as one stream of an HTTP/2 connection; else HTTP/1.1
 	Reused   bool   // the connection had served before
 	Age      int64  // of the connection when taken, nanoseconds
 	Idle     int64  // how long it had been idle, nanoseconds
