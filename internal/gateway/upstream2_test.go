@@ -25,6 +25,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/loop/faulty"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
@@ -683,6 +684,91 @@ func TestUpstreamHTTP2GoAwayStorm(t *testing.T) {
 		}
 		if len(ran) != 800 {
 			t.Errorf("%d POSTs were run, want 800", len(ran))
+		}
+	})
+}
+
+// wrapped is an engine whose streams to upstreams go wrong by plan.
+func wrapped(t *testing.T, epoll bool, p *faulty.Plan) loop.Engine {
+	t.Helper()
+	if !epoll {
+		return faulty.Wrap(loop.Portable(loop.PortableOptions{Loops: 1}), p)
+	}
+	e, err := loop.Epoll(loop.EpollOptions{Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return faulty.Wrap(e, p)
+}
+
+// Short reads and writes change nothing.
+func TestUpstreamHTTP2InPieces(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		target := origin2(t, mirror(), new(atomic.Int64))
+		url, _ := front(t, epoll, func(o *Options) {
+			o.Engine = wrapped(t, epoll, &faulty.Plan{ReadSize: 1, WriteSize: 3})
+		}, target)
+		for _, n := range []int{0, 1, 20_000} {
+			a, err := http.Post(url+"/echo", "text/plain", bytes.NewReader(pattern(n)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(a.Body)
+			a.Body.Close()
+			if err != nil || !bytes.Equal(got, pattern(n)) {
+				t.Errorf("%d bytes came back of %d, %v", len(got), n, err)
+			}
+		}
+	})
+}
+
+// A connection that breaks at any byte costs no request that may be sent again,
+// runs no POST twice, and lets nobody wait.
+func TestUpstreamHTTP2BreaksAtEveryByte(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		var mu sync.Mutex
+		ran := map[string]int{}
+		target := origin2(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			mu.Lock()
+			ran[r.Header.Get("X-Id")]++
+			mu.Unlock()
+			io.WriteString(w, "done")
+		}), new(atomic.Int64))
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		for n := int64(1); n < 190; n++ { // SETTINGS, their acknowledgement, an answer
+			for i, p := range []*faulty.Plan{{CutAfter: n}, {ResetAfter: n}} {
+				dials := new(atomic.Int64)
+				p.For = func(loop.Address) bool { return dials.Add(1) == 1 } // the first connection only
+				url, _ := front(t, epoll, func(o *Options) { o.Engine = wrapped(t, epoll, p) }, target)
+				for _, method := range []string{"POST", "GET"} {
+					id := fmt.Sprintf("%s-%d-%d", method, n, i)
+					q, _ := http.NewRequest(method, url, strings.NewReader("body"))
+					q.Header.Set("X-Id", id)
+					a, err := client.Do(q)
+					if err != nil {
+						t.Fatalf("%s: %v", id, err)
+					}
+					b, err := io.ReadAll(a.Body)
+					a.Body.Close()
+					mu.Lock()
+					times := ran[id]
+					mu.Unlock()
+					switch {
+					case a.StatusCode == 200 && string(b) != "done" || err != nil:
+						t.Errorf("%s: %q, %v", id, b, err)
+					case a.StatusCode != 200 && method == "GET":
+						t.Errorf("%s was lost: %d %.200s", id, a.StatusCode, b)
+					case times > 1 && method == "POST":
+						t.Errorf("%s was run %d times", id, times)
+					case times == 0 && a.StatusCode != 200:
+						// It was lost although nobody had it: allowed, if we could not know.
+						if !bytes.Contains(b, []byte("h2_")) {
+							t.Errorf("%s: %.300s", id, b)
+						}
+					}
+				}
+			}
 		}
 	})
 }

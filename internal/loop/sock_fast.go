@@ -444,6 +444,12 @@ func (s *sock) Close() {
 		return
 	}
 	s.closed = true
+	if s.rd.task != nil || s.wr.task != nil {
+		// Close waits for those who use the descriptor, and one that is about to return
+		// from its wait wants the loop first, which we hold.
+		go s.c.Close()
+		return
+	}
 	s.c.Close()
 }
 
