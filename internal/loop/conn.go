@@ -307,7 +307,7 @@ func (s *conn) probe() {
 	}
 }
 
-func (s *conn) Quiet() bool { return s.Check() == nil }
+func (s *conn) Quiet() (quiet, sure bool) { return s.Check() == nil, true }
 
 func (s *conn) CloseWrite() error {
 	s.l.task()

@@ -31,6 +31,7 @@ type esock struct {
 	eof    bool
 
 	readable bool
+	heard    int64 // the round in which input was read last
 	writable bool
 	over     bool // FIN, reset or error was reported
 	urgent   bool // the peer has sent urgent data
@@ -167,6 +168,7 @@ func (s *esock) receive(b *Buffer) error {
 		// A short read has emptied the socket (epoll(7)): no need for another one
 		// that only says EAGAIN.
 		s.readable = n == len(p) || s.over || s.urgent
+		s.heard = s.l.rounds.Load()
 		return nil
 	}
 	if fresh {
@@ -424,8 +426,7 @@ func (s *esock) Rouse() {
 }
 
 // Check asks the kernel, always. What the edges know, and Quiet tells, is as old as
-// the loop's last fetch: what comes within a round is seen as late as if it had
-// been on its way for a millisecond more, as it may be on any network.
+// the loop's last fetch.
 func (s *esock) Check() error {
 	s.l.task()
 	if s.closed {
@@ -437,9 +438,14 @@ func (s *esock) Check() error {
 	return nil
 }
 
-func (s *esock) Quiet() bool {
+// Quiet needs a fetch since the last input: what follows that at once, as the
+// second half of a smuggled answer would, is then known.
+func (s *esock) Quiet() (quiet, sure bool) {
 	s.l.task()
-	return !s.closed && !s.readable && !s.over && s.broken == 0
+	if s.closed || s.readable || s.over || s.broken != 0 {
+		return false, true
+	}
+	return true, s.heard != s.l.rounds.Load()
 }
 
 // look says what is next: errNothing, ErrInput, or how the input ended.

@@ -656,3 +656,29 @@ func TestEpollSelfConnect(t *testing.T) {
 	})
 	e.Close()
 }
+
+// What came right behind input that was read is not known before the loop has
+// been in the kernel again: Quiet must not say that it is sure.
+func TestEpollQuietIsSureAfterAFetch(t *testing.T) {
+	e := newEpoll(t, 1)
+	defer e.Close()
+	connected(t, e, func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+		var b loop.Buffer
+		defer b.Release()
+		peer.Write([]byte("answer"))
+		for b.Len() < 6 {
+			if err := s.Fill(&b, l.Now()+Time(patience)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		if quiet, sure := s.Quiet(); !quiet || sure {
+			t.Errorf("in the same round: quiet %v, sure %v", quiet, sure)
+		}
+		peer.Write([]byte("more"))
+		fetched(l)
+		if quiet, sure := s.Quiet(); quiet || !sure {
+			t.Errorf("more has come: quiet %v, sure %v", quiet, sure)
+		}
+	})
+}

@@ -186,8 +186,9 @@ type Stream interface {
 	// Quiet reports whether the loop knows of no input, no end and no error: Check
 	// without asking the kernel, where an engine can. It knows whatever happened
 	// before that for which it last resumed a task at rest, so a peer whose end led
-	// to the present exchange is not quiet. If it is false, Check tells more.
-	Quiet() bool
+	// to the present exchange is not quiet. It is not sure while the loop has not
+	// looked what came behind the last input. If it is not quiet, Check tells more.
+	Quiet() (quiet, sure bool)
 	// CloseWrite sends FIN and keeps reading.
 	CloseWrite() error
 	// Close ends the stream in an orderly way. A wait of another task on it

@@ -396,7 +396,7 @@ func (s *sock) Check() error {
 	return nil
 }
 
-func (s *sock) Quiet() bool { return s.Check() == nil }
+func (s *sock) Quiet() (quiet, sure bool) { return s.Check() == nil, true }
 
 // errNothing is what look says when no input is there.
 var errNothing = io.ErrNoProgress

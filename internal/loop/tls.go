@@ -290,8 +290,11 @@ func (t *TLS) open(p []byte) (int, error) {
 }
 
 // Quiet is Stream.Quiet: false also if only a session ticket has come.
-func (t *TLS) Quiet() bool {
-	return !t.closed && !t.has() && t.in.Len() == 0 && t.s.Quiet()
+func (t *TLS) Quiet() (quiet, sure bool) {
+	if t.closed || t.has() || t.in.Len() > 0 {
+		return false, true
+	}
+	return t.s.Quiet()
 }
 
 // Check is Stream.Check for what is inside: records without application data,

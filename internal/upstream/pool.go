@@ -79,17 +79,14 @@ func (p *Local) Take(e *Endpoint) (c *Conn, note fault.ID) {
 	b := &p.bench[e.index]
 	now := p.loop.Now()
 	for len(b.idle) > 0 {
-		last := len(b.idle) - 1
-		c = b.idle[last]
-		b.idle[last] = nil
-		b.idle = b.idle[:last]
+		c = b.take()
 		p.idle--
 		if now-c.Idled > loop.Time(e.limit(c, &p.up.o)) {
 			c.Stream.Close()
 			continue
 		}
 		var err error
-		if !c.Stream.Quiet() {
+		if quiet, sure := c.Stream.Quiet(); !quiet || !sure {
 			err = c.Stream.Check()
 		}
 		if err == nil {
@@ -102,6 +99,28 @@ func (p *Local) Take(e *Endpoint) (c *Conn, note fault.ID) {
 		now = p.loop.Now()
 	}
 	return nil, note
+}
+
+// quietMost bounds the search for a connection that need not be looked at.
+const quietMost = 16
+
+// take takes one of the idle connections: the one used last of those that the
+// loop is sure about, else the one used last. Under load many are kept and would
+// be taken again before the loop has looked what came behind their answers.
+func (b *bench) take() *Conn {
+	n := len(b.idle)
+	at := n - 1
+	for i := at; i >= max(0, n-quietMost); i-- {
+		if _, sure := b.idle[i].Stream.Quiet(); sure {
+			at = i
+			break
+		}
+	}
+	c := b.idle[at]
+	copy(b.idle[at:], b.idle[at+1:])
+	b.idle[n-1] = nil
+	b.idle = b.idle[:n-1]
+	return c
 }
 
 // autopsy closes an idle connection that is no longer silent and says why. A

@@ -39,6 +39,9 @@ func TestTake(t *testing.T) {
 		{"rest of a body", []*pipe{{check: loop.ErrInput, input: "408 HTTP/1.1 408"}}, -1, fault.ReuseUnsolicitedData, 0},
 		{"part of a TLS record", []*pipe{{check: loop.ErrInput, fill: loop.ErrTimeout}}, -1, fault.ReuseUnsolicitedData, 0},
 		{"input, and then it is gone", []*pipe{{check: loop.ErrInput, fill: syscall.ECONNRESET}}, -1, fault.ReuseFINBeforeWrite, 0},
+		{"one that the loop is sure about", []*pipe{{}, {}, {unsure: true}, {unsure: true}}, 1, "", 3},
+		{"the dead that are known to be", []*pipe{{}, {check: io.EOF}, {unsure: true}}, 0, fault.ReuseFINBeforeWrite, 1},
+		{"the kernel is asked about the others", []*pipe{{unsure: true}, {unsure: true, check: io.EOF}}, 0, fault.ReuseFINBeforeWrite, 0},
 		{"the graver sin is told", []*pipe{{}, {check: io.EOF}, {check: loop.ErrInput, input: "x"}, {check: io.EOF}}, 0, fault.ReuseUnsolicitedData, 0},
 	} {
 		p, _ := at(upstreamOf(t, Options{}, ":1"))
@@ -124,7 +127,7 @@ type mortal struct {
 	limit time.Duration
 }
 
-func (s *mortal) Quiet() bool { return s.Check() == nil }
+func (s *mortal) Quiet() (quiet, sure bool) { return s.Check() == nil, true }
 
 func (s *mortal) Check() error {
 	if time.Duration(s.l.Now()-s.since) >= s.limit {

@@ -38,10 +38,11 @@ type pipe struct {
 	sent     uint64
 	delivery loop.Delivery
 	known    bool
+	unsure   bool
 }
 
 func (s *pipe) Check() error                    { return s.check }
-func (s *pipe) Quiet() bool                     { return s.check == nil }
+func (s *pipe) Quiet() (quiet, sure bool)       { return s.unsure || s.check == nil, !s.unsure }
 func (s *pipe) Close()                          { s.closed++ }
 func (s *pipe) Abort()                          { s.aborted++ }
 func (s *pipe) Sent() uint64                    { return s.sent }

@@ -269,12 +269,14 @@ func (s *stream) Check() error {
 	return s.Stream.Check()
 }
 
-func (s *stream) Quiet() bool {
+func (s *stream) Quiet() (quiet, sure bool) {
 	if s.closed || s.plan.Blind {
-		return !s.closed
+		return !s.closed, true
 	}
-	n, _ := s.left()
-	return n > 0 && s.in.Len() == 0 && s.Stream.Quiet()
+	if n, _ := s.left(); n <= 0 || s.in.Len() > 0 {
+		return false, true
+	}
+	return s.Stream.Quiet()
 }
 
 func (s *stream) Close() {
