@@ -41,7 +41,7 @@ func (c *Server) frames() bool {
 			c.reset(h.Stream, e.Code())
 		}
 		c.in.Consume(n)
-		if len(c.control) >= controlMost {
+		if c.swamped() {
 			return !c.over
 		}
 	}
@@ -360,9 +360,8 @@ func (c *Server) section(id uint32, b []byte, end bool, flaw h2.Error) h2.Error 
 			code = flaw.Code()
 		}
 		c.count()
-		c.control = h2.AppendReset(c.control, id, code)
+		c.putReset(id, code)
 		c.remember(id, wasCut)
-		c.kick()
 		return okay
 	}
 	s := c.take(id)
@@ -439,8 +438,7 @@ func (c *Server) reset(id uint32, code h2.Code) {
 	if c.over {
 		return
 	}
-	c.control = h2.AppendReset(c.control, id, code)
-	c.kick()
+	c.putReset(id, code)
 	if s := c.lookup(id); s != nil {
 		s.die(errReset, wasCut)
 	} else {

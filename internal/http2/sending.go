@@ -11,7 +11,7 @@ import (
 // A stream that cannot write all at once stands in line, by urgency (RFC 9218), and
 // the writing task serves the line whenever out has been given to the kernel.
 type sending struct {
-	control []byte // frames about the connection, and resets of streams without an answer: they go first
+	control []byte // frames that need not wait for what was composed before them
 	out     loop.Buffer
 	leaving loop.Buffer // what the kernel is being given
 	writing bool        // the writing task runs
@@ -77,6 +77,13 @@ func (c *Server) put(p []byte) {
 // full reports whether out has no place for another piece of content.
 func (c *Server) full() bool { return c.out.Len() > loop.BufferSize-fewBytes }
 
+// putReset appends RST_STREAM: behind what the stream has sent.
+func (c *Server) putReset(id uint32, code h2.Code) {
+	var b [h2.HeaderLen + 4]byte
+	c.put(h2.AppendReset(b[:0], id, code))
+	c.kick()
+}
+
 // kick has the writing task run in the next round, when all that is composed in
 // this one is there.
 func (c *Server) kick() {
@@ -96,7 +103,7 @@ func (c *Server) write() {
 		c.out, c.leaving = c.leaving, c.out
 		control := c.control
 		c.control = nil
-		if len(control) > 0 && c.reader != nil && len(control) >= controlMost {
+		if c.paused {
 			c.reader.Wake()
 		}
 		err := c.sendAll(control, c.leaving.Bytes())
@@ -146,6 +153,7 @@ func (c *Server) serveLine() {
 	for i := range c.line {
 		l := &c.line[i]
 		stuck := 0 // streams seen in a row that only the connection's window stops
+	level:
 		for s := l.first; s != nil && !c.full(); s = l.first {
 			moved := s.emit(false)
 			switch {
@@ -155,11 +163,11 @@ func (c *Server) serveLine() {
 			case s.room <= 0 && len(s.w.head) == 0:
 				c.leaveLine(s) // until its window opens
 			case c.room <= 0 && !moved:
-				if stuck++; stuck > c.waiting {
-					return
-				}
 				l.remove(s)
 				l.push(s)
+				if stuck++; stuck > c.waiting {
+					break level
+				}
 			case moved && s.incremental:
 				stuck = 0
 				l.remove(s)

@@ -32,9 +32,10 @@ const (
 )
 
 const (
-	// controlMost is how many bytes of answers to control frames may wait for a
-	// client that does not read them: then nothing more is read from it either.
-	controlMost = 32 << 10
+	// unsentMost is how many bytes may wait for a client that does not read them:
+	// then nothing more is read from it either. Answers wait on their own when half
+	// of it is there.
+	unsentMost = 64 << 10
 	// fewBytes is a piece of content too small for a frame of its own, if more of it
 	// would fit next time.
 	fewBytes = 512
@@ -115,6 +116,7 @@ type Server struct {
 	in     loop.Buffer
 	dec    h2.Decoder
 	reader loop.Task // the reading task; nil if there is none
+	paused bool      // it waits for the client to take something
 	greet  bool      // the preface is still to come
 	begun  loop.Time // of the connection
 	idle   loop.Time // when the last request ended; 0 while one is under way
@@ -432,14 +434,19 @@ func (c *Server) end() {
 	c.host.Ended()
 }
 
+// swamped reports whether so much waits to be sent that no more should be read: a
+// client that asks for answers and does not take them gets no more of them.
+func (c *Server) swamped() bool { return len(c.control)+c.out.Len() >= unsentMost }
+
 // blocked waits while the client does not take what we have to say to it. It
 // reports whether it waited.
 func (c *Server) blocked() bool {
-	if len(c.control) < controlMost {
+	if !c.swamped() {
 		return false
 	}
-	for len(c.control) >= controlMost && c.broken == nil {
+	for c.paused = true; c.swamped() && c.broken == nil; {
 		_ = c.loop.Park(loop.Never) // the writer wakes us, and has a limit
 	}
+	c.paused = false
 	return true
 }

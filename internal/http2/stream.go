@@ -29,7 +29,7 @@ type Stream struct {
 
 	open  bool  // as the protocol counts
 	dead  error // nobody waits for the answer
-	begun bool  // a head went to out: a reset goes behind it
+	begun bool  // the final head was sent
 
 	// The body.
 	remote   bool        // END_STREAM came
@@ -321,7 +321,7 @@ func (s *Stream) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 			return nil, false, nil
 		}
 		l := s.c.loop
-		s.reader = l.Self()
+		s.reader = l.Current()
 		err := l.Park(l.Now().Add(int64(s.c.o.BodyRead)))
 		s.reader = nil
 		switch err {
@@ -432,13 +432,7 @@ func (s *Stream) end(code h2.Code) {
 		c.count()
 	}
 	if s.open && c.broken == nil {
-		if s.begun {
-			var frame [h2.HeaderLen + 4]byte
-			c.put(h2.AppendReset(frame[:0], s.id, code))
-		} else {
-			c.control = h2.AppendReset(c.control, s.id, code)
-		}
-		c.kick()
+		c.putReset(s.id, code)
 	}
 	s.die(errReset, wasCut)
 }
