@@ -93,6 +93,7 @@ func (c *Server) flood(limit int32, frame string) {
 	if c.over {
 		return
 	}
+	c.flooded = true
 	c.host.Failed(fault.New(fault.RequestH2Flood, "limit", number(int(limit)), "frame", frame))
 	c.fail(h2.EnhanceYourCalm, "flood")
 }

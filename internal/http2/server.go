@@ -43,9 +43,11 @@ const (
 	// to the loop.
 	calm = time.Second
 	// farewell is how long a connection that is being ended is still read from, so that
-	// the last answers are not lost to a reset, and farewellBytes how much.
+	// the last answers are not lost to a reset, and farewellBytes how much; floodBytes
+	// if it is ended because too much comes.
 	farewell      = time.Second
 	farewellBytes = 1 << 20
+	floodBytes    = 64 << 10
 	// goneStreams is how many ended streams are remembered: what comes for them may
 	// have been under way, or be a mistake.
 	goneStreams = 32
@@ -151,6 +153,7 @@ type Server struct {
 	partAt   loop.Time // when it will, at the latest
 	broken   error     // the stream is of no more use
 	over     bool      // no more requests, and GOAWAY said so
+	flooded  bool      // because the client only makes work
 }
 
 type goneStream struct {
@@ -413,7 +416,11 @@ func (c *Server) end() {
 	c.in.Release()
 	if c.broken == nil && c.stream.CloseWrite() == nil {
 		until := c.loop.Now().Add(int64(farewell))
-		for got := 0; got < farewellBytes; {
+		most := farewellBytes
+		if c.flooded {
+			most = floodBytes
+		}
+		for got := 0; got < most; {
 			if err := c.stream.Fill(&c.in, until); err != nil && err != loop.ErrInterrupted {
 				break
 			}
