@@ -147,7 +147,6 @@ func (s *Stream) emit(all bool) (moved bool) {
 			return false
 		}
 		c.put(w.head)
-		s.begun = true
 		w.n += len(w.head)
 		if endsStream(w.head) {
 			s.ended()

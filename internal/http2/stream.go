@@ -29,7 +29,6 @@ type Stream struct {
 
 	open  bool  // as the protocol counts
 	dead  error // nobody waits for the answer
-	begun bool  // the final head was sent
 
 	// The body.
 	remote   bool        // END_STREAM came
