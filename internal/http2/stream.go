@@ -27,8 +27,8 @@ type Stream struct {
 	wrong   *fault.Fault // what is wrong with the head
 	code    h2.Code      // that ends the stream behind the answer to a malformed request
 
-	open  bool  // as the protocol counts
-	dead  error // nobody waits for the answer
+	open bool  // as the protocol counts
+	dead error // nobody waits for the answer
 
 	// The body.
 	remote   bool        // END_STREAM came
