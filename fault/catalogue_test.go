@@ -44,6 +44,7 @@ var params = map[string]string{
 	"limit":     "the limit that was reached: a Go duration such as 5s, or a plain number",
 	"line":      "the offending line, quoted, shortened",
 	"loop":      "the value of Via, the path of the loop",
+	"near":      "what is most like what was asked for: the nearest is shop.example.org; or that nothing is",
 	"names":     "names with commas between them, as in a certificate, or with arrows, as in a chain of aliases",
 	"notafter":  "the end of a certificate's validity, RFC 3339",
 	"notbefore": "the start of a certificate's validity, RFC 3339",
@@ -98,6 +99,8 @@ var otherStatus = map[ID]string{
 	ConnectOther:          "502 as every failed connect: the endpoint was tried, which 503 would hide",
 	DNSAllAddressesFailed: "502 as every failed connect: the endpoints were tried, which 503 would hide",
 	UnixSocketMissing:     "502 as every failed connect: another instance or a restart helps, so it is no 500",
+	NoSite:                "404 as all servers say it: the mistake is the client's, or our owner's choice, and no outage",
+	NoRoute:               "404 as all servers say it: the mistake is the client's, or our owner's choice, and no outage",
 	LocalFDExhausted:      "503 with Retry-After: it passes",
 	LocalPortExhausted:    "503 with Retry-After: it passes",
 	LocalMemoryExhausted:  "503 with Retry-After: it passes",
@@ -130,7 +133,6 @@ var manuals = []string{"connect(2)", "socket(2)", "write(2)", "unix(7)", grpcOve
 // outside lists those names of testdata/faults.txt, the full list of what can
 // go wrong up to HTTP/2 and gRPC, that have no row, each with the reason.
 var outside = map[string]string{
-	"no_route":                        "there is one upstream and no routing yet: each request has somewhere to go",
 	"no_cluster":                      "upstreams are given as arguments and have no names that could be wrong",
 	"upstream_addr_invalid":           "refused at the start, before there is a request",
 	"pool_empty":                      "at least one endpoint must be given",
@@ -429,7 +431,7 @@ func TestRetry(t *testing.T) {
 			t.Errorf("%s: retry %v, but no attempt was made: RL", r.ID, r.Retry)
 		}
 	}
-	for _, r := range client {
+	for _, r := range slices.Concat(client, routing) {
 		if r.Retry != NoRetry || r.Side != Client {
 			t.Errorf("%s: retry %v, side %v: the client must act, and no retry helps", r.ID, r.Retry, r.Side)
 		}

@@ -90,6 +90,7 @@ type Class uint8
 const (
 	NoClass          Class = iota
 	ClassBadRequest        // the client's message is at fault
+	ClassNotHere           // the client asks for what is not here
 	ClassUnreachable       // the application could not be reached
 	ClassNoAnswer          // the application hung up without a (whole) answer
 	ClassTooSlow           // something took longer than its limit
@@ -246,7 +247,7 @@ func Lookup(id ID) *Row {
 // Known reports whether the catalogue has a row for id.
 func Known(id ID) bool { return byID[id] != nil }
 
-var all, byID = index(client, local, resolving, connecting, securing, sending, heading, fields, framing, content, http2, switching, meaning, grpc)
+var all, byID = index(client, routing, local, resolving, connecting, securing, sending, heading, fields, framing, content, http2, switching, meaning, grpc)
 
 func index(families ...[]Row) ([]*Row, map[ID]*Row) {
 	var rows []*Row

@@ -28,6 +28,12 @@ const (
 	ClientGone                ID = "client_gone"
 	ReplyTimeout              ID = "reply_timeout"
 
+	// routing: requests for what is not here
+	NoSite             ID = "no_site"
+	NoRoute            ID = "no_route"
+	MisdirectedRequest ID = "misdirected_request"
+	RouteAmbiguous     ID = "route_ambiguous"
+
 	// local: the gateway or its machine
 	OverloadShed          ID = "overload_shed"
 	DeadlineBeforeAttempt ID = "deadline_before_attempt"

@@ -39,7 +39,7 @@ func whoEnded(r *fault.Row) byte {
 	case r.ID == fault.LocalFDExhausted, r.ID == fault.LocalPortExhausted, r.ID == fault.LocalMemoryExhausted,
 		r.ID == fault.LocalDiskFull:
 		return 'R'
-	case r.Class == fault.ClassBadRequest, r.Class == fault.ClassBadAnswer, r.Side == fault.Gateway:
+	case r.Class == fault.ClassBadRequest, r.Class == fault.ClassNotHere, r.Class == fault.ClassBadAnswer, r.Side == fault.Gateway:
 		return 'P' // it was us who refused
 	case r.Side == fault.Client:
 		return 'C'

@@ -7,6 +7,7 @@
 package certs
 
 import (
+	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/ecdsa"
@@ -309,4 +310,9 @@ func selfSigned(names []string) (tls.Certificate, error) {
 func fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
+}
+
+// Same reports whether both hold the same certificates in the same order.
+func (s *Store) Same(o *Store) bool {
+	return slices.EqualFunc(s.certs, o.certs, func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) })
 }

@@ -240,7 +240,7 @@ func (x *Exchange) run() (again bool) {
 			on, f = x.forward()
 		}
 		if on {
-			f = x.server.responder.Respond(x)
+			f = x.answered()
 		}
 	}
 	if f != nil {

@@ -94,33 +94,40 @@ type Options struct {
 
 // Server serves client connections on one loop.
 type Server struct {
-	o         *Options
-	loop      loop.Loop
-	responder Responder
-	log       *accesslog.Local
-	via       []byte
-	text      [64]byte // scratch for an address
-	free      []*Exchange
-	conns     conn // ring of all connections
-	open      int
-	shakes    Handshakes
-	http2     http2.ServerOptions // as all connections have them
-	streams   http2.Streams
-	draining  bool
-	drained   []loop.Task
-	second    int64  // the second that dated spells, from 1970
-	dated     []byte // a Date field's value
+	o        *Options
+	loop     loop.Loop
+	router   Router
+	log      *accesslog.Local
+	via      []byte
+	text     [64]byte // scratch for an address
+	free     []*Exchange
+	conns    conn // ring of all connections
+	open     int
+	shakes   Handshakes
+	http2    *http2.ServerOptions // as new connections have them
+	streams  http2.Streams
+	draining bool
+	drained  []loop.Task
+	second   int64  // the second that dated spells, from 1970
+	dated    []byte // a Date field's value
 }
 
 // NewServer makes the server of one loop. It must be called on that loop.
-func NewServer(l loop.Loop, o *Options, r Responder) *Server {
-	s := &Server{o: o, loop: l, responder: r, via: []byte(o.Via)}
+func NewServer(l loop.Loop, o *Options, r Router) *Server {
+	s := &Server{o: o, loop: l, router: r, via: []byte(o.Via)}
 	if o.Log != nil {
 		s.log = o.Log.Local(l)
 	}
-	s.http2 = o.http2()
+	s.Use(o)
 	s.conns.next, s.conns.prev = &s.conns, &s.conns
 	return s
+}
+
+// Use makes o the settings of connections and exchanges that begin from now on. Log
+// and Via stay what they were. It must be called on the server's loop.
+func (s *Server) Use(o *Options) {
+	h := o.http2()
+	s.o, s.http2 = o, &h
 }
 
 // date spells the moment wall, in nanoseconds, for a Date field (RFC 9110 §5.6.7).

@@ -43,7 +43,7 @@ func (s *Server) speaksHTTP2(c *conn) bool {
 
 // multiplex serves a connection that speaks HTTP/2.
 func (s *Server) multiplex(c *conn) (on bool) {
-	c.http2 = http2.NewServer(c.stream, &c.client.In, &s.http2, &s.streams, &host{s, c})
+	c.http2 = http2.NewServer(c.stream, &c.client.In, s.http2, &s.streams, &host{s, c})
 	if s.draining {
 		c.http2.Drain()
 	}

@@ -131,7 +131,7 @@ func (v *view) became() string {
 // advice says whether to try again.
 func (v *view) advice() string {
 	switch {
-	case v.row.Class == fault.ClassBadRequest:
+	case v.row.Class == fault.ClassBadRequest, v.row.Class == fault.ClassNotHere:
 		return v.say.Change
 	case v.effect == trail.Unknown:
 		return "" // the effect's own sentence says what to do first
@@ -144,7 +144,7 @@ func (v *view) advice() string {
 // action is the advice in a few words.
 func (v *view) action() string {
 	switch {
-	case v.row.Class == fault.ClassBadRequest:
+	case v.row.Class == fault.ClassBadRequest, v.row.Class == fault.ClassNotHere:
 		return v.say.DoChange
 	case v.effect == trail.Unknown:
 		return v.say.DoCheck

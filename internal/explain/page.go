@@ -91,7 +91,7 @@ func whose(r *fault.Row) string {
 // retry says what a row's retry rule means for it.
 func retry(r *fault.Row) string {
 	switch {
-	case r.Retry == fault.NoRetry && r.Class == fault.ClassBadRequest:
+	case r.Retry == fault.NoRetry && (r.Class == fault.ClassBadRequest || r.Class == fault.ClassNotHere):
 		return "none: the same request would fail again"
 	case r.Retry == fault.NoRetry && r.Kind == fault.Notice:
 		return "none needed: the exchange goes on"

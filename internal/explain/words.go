@@ -72,6 +72,8 @@ var english = language{
 	class: map[who]sentences{
 		{fault.ClassBadRequest, fault.NoSide}: {"Bad request", "Your request could not be understood",
 			"What your browser or program sent cannot be served: it breaks the rules of HTTP or a limit of this site.", "bad request"},
+		{fault.ClassNotHere, fault.NoSide}: {"Nothing here", "There is nothing at this address",
+			"Your connection is fine and we received your request. There is nothing here at the address that you asked for.", "not found"},
 		{fault.ClassUnreachable, fault.NoSide}: {"Application cannot be reached", "The application cannot be reached",
 			"Your connection is fine and we received your request. The application behind this site could not be reached.", "out of reach"},
 		{fault.ClassNoAnswer, fault.NoSide}: {"No answer from the application", "The application gave no answer",

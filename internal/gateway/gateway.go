@@ -1,20 +1,23 @@
-// Package gateway puts the parts together: listeners, the client's side, the
-// attempt loop and the upstream, on the loops of an engine. It starts them and
-// drains them; it does nothing for a request.
+// Package gateway puts the parts together: listeners, the client's side, sites and
+// their routes, the attempt loop and the upstreams, on the loops of an engine. It
+// starts them, puts others in their place and drains them; for a request it does
+// one thing, which is to say who answers.
+//
+// What requests go through is a graph: sites, routes, upstreams. It never changes;
+// [Gateway.Apply] makes another one of new options, checks it whole, and swaps one
+// pointer. Plain data goes in ([Options], [Site], [Route], [Upstream]), so whoever reads
+// a configuration needs nothing else; see graph.go, router.go and apply.go.
 package gateway
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/http1"
@@ -49,6 +52,12 @@ type Options struct {
 	// Link are the settings of HTTP/2 connections to the upstream, besides those
 	// that hold for any version.
 	Link http2.LinkOptions
+	// Upstreams, if there are any, stand in the place of the one that Upstream,
+	// UpstreamCertificate, UpstreamKey, Reverse and Link describe; each has a name of its own.
+	Upstreams []Upstream
+	// Sites say which upstream answers which request. Without any there is one site,
+	// any, with one route, to the only upstream.
+	Sites []Site
 	// Engine runs it, and is closed with it, also when Start fails; nil means the
 	// portable engine, or with Epoll that one, with Loops loops (0: one a core).
 	// Epoll wants GOMAXPROCS two higher than Loops: see loop.EpollOptions.
@@ -89,15 +98,18 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 // Gateway is a running gateway.
 type Gateway struct {
+	engine  loop.Engine
+	servers []*exchange.Server // by loop
+	graph   atomic.Pointer[graph]
+	own     atomic.Pointer[[]netip.AddrPort]
+
+	applying sync.Mutex // held by Apply and Drain, which change the below
+	stopped  atomic.Bool
+
+	mu        sync.Mutex // held while the below are changed, and by others who read them
 	o         Options
-	engine    loop.Engine
-	up        *upstream.Upstream
-	certs     *certs.Store       // nil without ListenTLS
-	listeners []loop.Listener    // those of Listen, then those of ListenTLS
-	servers   []*exchange.Server // by loop
-	proxies   []*reverse.Proxy   // by loop
-	own       atomic.Pointer[[]netip.AddrPort]
-	draining  sync.Once
+	certs     *certs.Store // nil without ListenTLS
+	listeners []*listener  // those of Listen, then those of ListenTLS
 
 	counting   sync.Mutex
 	handshakes exchange.Handshakes // as of the last count
@@ -107,108 +119,39 @@ type Gateway struct {
 // Start listens and serves. The error names what could not be done; nothing
 // runs then.
 func Start(o Options) (*Gateway, error) {
-	if len(o.Listen)+len(o.ListenTLS) == 0 {
-		return nil, errors.New("no address to listen on: give one, such as :8080")
-	}
-	g := &Gateway{o: o}
-	g.o.Upstream.Own = func() []netip.AddrPort {
-		if p := g.own.Load(); p != nil {
-			return *p
-		}
-		return nil
-	}
+	g := &Gateway{}
 	var err error
-	if len(o.ListenTLS) > 0 {
-		o.TLS.HTTP2 = !o.Client.NoHTTP2
-		if g.certs, err = certs.Load(o.TLS); err != nil {
-			return nil, err
-		}
-		g.o.Client.TLS = g.certs.Config()
-	}
-	if o.UpstreamKey != "" && o.UpstreamCertificate == "" {
-		g.closeCerts()
-		return nil, errors.New("--upstream-key without a certificate: name it with --upstream-cert")
-	}
-	if o.UpstreamCertificate != "" {
-		c, err := certs.Pair(o.UpstreamCertificate, cmp.Or(o.UpstreamKey, o.UpstreamCertificate))
-		if err != nil {
-			g.closeCerts()
-			return nil, err
-		}
-		g.o.Upstream.Certificate = &c
-	}
 	switch {
 	case o.Engine != nil:
 		g.engine = o.Engine
 	case o.Epoll:
 		if g.engine, err = loop.Epoll(loop.EpollOptions{Loops: o.Loops}); err != nil {
-			g.closeCerts()
 			return nil, fmt.Errorf("the epoll engine cannot start, the portable one may: %w", err)
 		}
 	default:
 		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})
 	}
-	g.share()
-	if g.up, err = upstream.New(g.o.Upstream); err == nil {
-		err = g.listen()
-	}
+	first, err := g.prepare(&o)
 	if err != nil {
-		for _, ln := range g.listeners {
-			ln.Close()
-		}
 		g.engine.Close()
-		g.closeCerts()
 		return nil, err
 	}
-	g.name()
-	g.open()
-	for i, ln := range g.listeners {
-		if i < len(o.Listen) {
-			g.engine.Serve(ln, func(l loop.Loop, s loop.Stream) { g.servers[l.Index()].Serve(s) })
-		} else {
-			g.engine.Serve(ln, func(l loop.Loop, s loop.Stream) { g.servers[l.Index()].ServeTLS(s) })
-		}
-	}
+	g.servers = make([]*exchange.Server, len(g.engine.Loops()))
+	g.swap(first)
 	return g, nil
 }
 
-func (g *Gateway) listen() error {
-	var own []netip.AddrPort
-	for _, a := range slices.Concat(g.o.Listen, g.o.ListenTLS) {
-		ln, err := g.engine.Listen(a)
-		if err != nil {
-			return &ListenError{a, err}
-		}
-		g.listeners = append(g.listeners, ln)
-		if ip := ln.Addr().IP; ip.IsValid() {
-			own = append(own, ip)
-		}
+// addresses are those that we listen on.
+func (g *Gateway) addresses() []netip.AddrPort {
+	if p := g.own.Load(); p != nil {
+		return *p
 	}
-	g.own.Store(&own)
 	return nil
 }
 
-// share teaches the upstream to speak HTTP/2.
-func (g *Gateway) share() {
-	o, r := &g.o.Link, &g.o.Reverse
-	o.Limits = h2.Limits{Field: r.Limits.Field, Head: r.Limits.Head, Fields: r.Limits.Fields}
-	o.Body, o.Repair, o.Send = r.Limits.Body, r.Allow != 0, r.Send
-	g.o.Upstream.Share = func(s loop.Stream, secure bool, until loop.Time, freed func()) (upstream.Shared, *fault.Fault) {
-		scheme := "http"
-		if secure {
-			scheme = "https"
-		}
-		k, f := http2.Open(s, scheme, o, until, freed)
-		if f != nil {
-			return nil, f
-		}
-		return k, nil
-	}
-}
-
-// name fills in who we are to others. The pseudonym in Via has the port: two
-// gateways on one machine, one in front of the other, are no loop.
-func (g *Gateway) name() {
+// name fills in who we are to others, and what of old stays. The pseudonym in Via
+// has the port: two gateways on one machine, one in front of the other, are no loop.
+func (g *Gateway) name(old *exchange.Options) {
 	c := &g.o.Client
 	if c.Node == "" {
 		host, err := os.Hostname()
@@ -217,40 +160,28 @@ func (g *Gateway) name() {
 		}
 		c.Node = host
 	}
+	c.Via = cmp.Or(old.Via, c.Via)
 	if c.Via == "" {
 		c.Via = c.Node
 		if ip := g.listeners[0].Addr().IP; ip.IsValid() {
 			c.Via = fmt.Sprintf("%s:%d", c.Node, ip.Port())
 		}
 	}
-	c.Incidents = cmp.Or(c.Incidents, incident.NewStore(0))
-}
-
-// open makes the parts of each loop, on that loop.
-func (g *Gateway) open() {
-	loops := g.engine.Loops()
-	g.servers = make([]*exchange.Server, len(loops))
-	g.proxies = make([]*reverse.Proxy, len(loops))
-	var made sync.WaitGroup
-	made.Add(len(loops))
-	for i, l := range loops {
-		l.Post(func() {
-			defer made.Done()
-			g.proxies[i] = reverse.New(l, &g.o.Reverse, g.up)
-			g.servers[i] = exchange.NewServer(l, &g.o.Client, g.proxies[i])
-		})
+	c.Log = cmp.Or(c.Log, old.Log)
+	if c.Incidents = cmp.Or(c.Incidents, old.Incidents); c.Incidents == nil {
+		c.Incidents = incident.NewStore(0)
 	}
-	made.Wait()
-}
-
-func (g *Gateway) closeCerts() {
-	if g.certs != nil {
-		g.certs.Close()
+	if c.Observe == nil {
+		c.Observe = old.Observe
 	}
 }
 
 // Certificates are those of the TLS listeners, nil if there are none.
-func (g *Gateway) Certificates() *certs.Store { return g.certs }
+func (g *Gateway) Certificates() *certs.Store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.certs
+}
 
 // Handshakes counts the TLS handshakes of all loops. It must not be called from a
 // task.
@@ -280,6 +211,8 @@ func (g *Gateway) count() {
 // Addresses are those that the gateway listens on, in the order of the options:
 // those of Listen, then those of ListenTLS.
 func (g *Gateway) Addresses() []loop.Address {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	var a []loop.Address
 	for _, ln := range g.listeners {
 		a = append(a, ln.Addr())
@@ -288,39 +221,58 @@ func (g *Gateway) Addresses() []loop.Address {
 }
 
 // Node is the name in Proxy-Status.
-func (g *Gateway) Node() string { return g.o.Client.Node }
+func (g *Gateway) Node() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.o.Client.Node
+}
 
 // Incidents are the incidents kept.
-func (g *Gateway) Incidents() *incident.Store { return g.o.Client.Incidents }
+func (g *Gateway) Incidents() *incident.Store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.o.Client.Incidents
+}
 
-// Upstream is what stands behind the gateway.
-func (g *Gateway) Upstream() *upstream.Upstream { return g.up }
+// Upstreams are what stands behind the gateway, in the order of the options.
+func (g *Gateway) Upstreams() (list []*upstream.Upstream) {
+	for _, s := range g.graph.Load().services {
+		list = append(list, s.up)
+	}
+	return list
+}
+
+// Upstream is the first of Upstreams.
+func (g *Gateway) Upstream() *upstream.Upstream { return g.graph.Load().services[0].up }
 
 // Drain stops accepting, lets exchanges end for at most the given time, breaks
 // what is left, and returns when nothing runs any more. Further calls do nothing.
 func (g *Gateway) Drain(most time.Duration) {
-	g.draining.Do(func() {
-		for _, ln := range g.listeners {
-			ln.Close()
+	again := g.stopped.Swap(true) // an Apply that waits then gives up
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	if again {
+		return
+	}
+	for _, ln := range g.listeners {
+		ln.Close()
+	}
+	services := g.graph.Load().services
+	g.onLoops(func(i int, l loop.Loop) {
+		g.servers[i].Drain(l.Now().Add(int64(max(most, 1))))
+		for _, s := range services {
+			s.proxies[i].Close()
 		}
-		var drained sync.WaitGroup
-		drained.Add(len(g.servers))
-		for i, l := range g.engine.Loops() {
-			l.Post(func() {
-				defer drained.Done()
-				g.servers[i].Drain(l.Now().Add(int64(max(most, 1))))
-				g.proxies[i].Close()
-			})
-		}
-		drained.Wait()
-		if g.o.Client.Log != nil {
-			g.o.Client.Log.Close()
-		}
-		g.counting.Lock()
-		g.count()
-		g.ended = true
-		g.counting.Unlock()
-		g.engine.Close()
-		g.closeCerts()
 	})
+	if g.o.Client.Log != nil {
+		g.o.Client.Log.Close()
+	}
+	g.counting.Lock()
+	g.count()
+	g.ended = true
+	g.counting.Unlock()
+	g.engine.Close()
+	if g.certs != nil {
+		g.certs.Close()
+	}
 }

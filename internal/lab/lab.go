@@ -75,8 +75,12 @@ type Recipe struct {
 	// Warm: the fault needs a pooled connection. First a plain GET is answered
 	// well on the same client connection, then [Origin.Arm], then Request.
 	Warm bool
-	// OnTLS: the gateway's listener speaks TLS. The client does not.
+	// OnTLS: the gateway's listener speaks TLS. The client does not, unless SNI is the
+	// name that it asks for in its handshake.
 	OnTLS bool
+	SNI   string
+	// Sites, if set, are those of the gateway. All of their routes lead to this upstream.
+	Sites []Site
 	// Beside is how many other plain requests, for BesidePath, are under way on the
 	// pooled connection when the fault is met. Spared: they must be answered well all
 	// the same.
@@ -119,6 +123,12 @@ func (r *Recipe) Fault() fault.ID {
 		return r.Notes[0]
 	}
 	return ""
+}
+
+// Site is a site of the gateway: its host, and the paths of its routes.
+type Site struct {
+	Host  string
+	Paths []string
 }
 
 // ClientEnd is what a client does when it has sent its request.
@@ -244,7 +254,7 @@ type shelf struct {
 // commands of the program need none.
 var library = sync.OnceValue(func() *shelf {
 	s := &shelf{corpus: corpus(), byName: map[string]*Recipe{}}
-	for _, family := range []func() []*Recipe{clientRecipes, localRecipes, resolvingRecipes, connectingRecipes,
+	for _, family := range []func() []*Recipe{clientRecipes, routingRecipes, localRecipes, resolvingRecipes, connectingRecipes,
 		securingRecipes, sendingRecipes, headingRecipes, framingRecipes, http2Recipes,
 		switchingRecipes, meaningRecipes, grpcRecipes} {
 		s.recipes = append(s.recipes, family()...)

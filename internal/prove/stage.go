@@ -17,6 +17,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/loop/faulty"
 	"github.com/gatewhy/gatewhy/internal/reverse"
+	"github.com/gatewhy/gatewhy/internal/route"
 	"github.com/gatewhy/gatewhy/internal/settings"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -111,6 +112,13 @@ func (s *stage) options() (gateway.Options, error) {
 		o.TLS.SelfSigned = true
 	}
 	o.Upstream.Name = "lab"
+	for _, site := range s.recipe.Sites {
+		own := gateway.Site{Hosts: []string{site.Host}}
+		for _, path := range site.Paths {
+			own.Routes = append(own.Routes, gateway.Route{Match: route.Match{Path: []string{path}}, To: o.Upstream.Name})
+		}
+		o.Sites = append(o.Sites, own)
+	}
 	o.Upstream.Resolver = first.Resolver
 	if first.CA != "" {
 		pem, err := os.ReadFile(first.CA)

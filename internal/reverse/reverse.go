@@ -91,7 +91,11 @@ func New(l loop.Loop, o *Options, u *upstream.Upstream) *Proxy {
 	return &Proxy{o: o, loop: l, pool: u.On(l), up: u}
 }
 
-// Close ends idle upstream connections.
+// Inherit takes over the idle connections of from, as upstream.Local does.
+func (p *Proxy) Inherit(from *Proxy) { p.pool.Inherit(from.pool) }
+
+// Close ends idle upstream connections. Exchanges under way go on, and new ones
+// may begin; their connections end with them.
 func (p *Proxy) Close() { p.pool.Close() }
 
 // call is the work for one exchange: its attempts, one after the other.
@@ -162,7 +166,6 @@ func (p *Proxy) Respond(x *exchange.Exchange) *fault.Fault {
 	}
 	c.p, c.x = p, x
 	defer c.release()
-	x.Trail.Route = p.up.Name()
 	p.pool.Deposit()
 	c.idempotent = x.Request.Idempotent || p.o.IdempotencyKey && x.Value(message.IdempotencyKey) != nil
 	return c.run()

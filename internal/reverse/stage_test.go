@@ -136,7 +136,7 @@ func (s *setup) play(t *testing.T, f func(st *stage)) {
 			if s.Responder != nil {
 				r = responder(s.Responder)
 			}
-			st.server = exchange.NewServer(st.loop, &s.Client, r)
+			st.server = exchange.NewServer(st.loop, &s.Client, exchange.Only{Responder: r})
 		})
 		if st.ln, err = st.engine.Listen(loop.Address{}); err != nil {
 			t.Fatal(err)

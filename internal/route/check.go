@@ -98,10 +98,13 @@ func checkMatch(m *Match, bad func(key string, item int, text, fix string)) {
 			bad("field", i, fmt.Sprintf("%q is no field name", c.Name), "a name is a word such as X-Tenant")
 		case id == message.Host:
 			bad("field", i, "the host chooses the site, and no field condition sees it", "make a site of the host")
-		case strings.TrimSpace(c.Value) != c.Value || strings.ContainsFunc(c.Value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
-			bad("field", i, fmt.Sprintf("no field has the value %q", c.Value), "a value has no control characters, and no white space at its ends")
 		default:
-			checkValue(c, "field", i, bad)
+			for _, v := range c.Values {
+				if strings.TrimSpace(v) != v || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+					bad("field", i, fmt.Sprintf("no field has the value %q", v), "a value has no control characters, and no white space at its ends")
+				}
+			}
+			checkValues(c, "field", i, bad)
 		}
 	}
 	for i := range m.Query {
@@ -109,11 +112,11 @@ func checkMatch(m *Match, bad func(key string, item int, text, fix string)) {
 		switch {
 		case c.Name == "":
 			bad("query", i, "a query condition names a parameter", "")
-		case strings.ContainsAny(c.Name+c.Value, " +"):
-			bad("query", i, fmt.Sprintf("some read + in a query as a space and some as it stands, so %q cannot choose a route", c.Name+"="+c.Value),
+		case strings.ContainsAny(c.Name+strings.Join(c.Values, ""), " +"):
+			bad("query", i, fmt.Sprintf("some read + in a query as a space and some as it stands, so %q cannot choose a route", c.Name+"="+strings.Join(c.Values, ",")),
 				"match another parameter, or only that it is present")
 		default:
-			checkValue(c, "query", i, bad)
+			checkValues(c, "query", i, bad)
 		}
 	}
 	for i, p := range m.Client {
@@ -130,14 +133,19 @@ func checkMatch(m *Match, bad func(key string, item int, text, fix string)) {
 	}
 }
 
-func checkValue(c *Condition, key string, i int, bad func(key string, item int, text, fix string)) {
+func checkValues(c *Condition, key string, i int, bad func(key string, item int, text, fix string)) {
 	switch {
 	case c.Op > Prefix:
 		bad(key, i, fmt.Sprintf("there is no comparison %d", c.Op), "")
-	case len(c.Value) > MaxValue:
-		bad(key, i, fmt.Sprintf("the value has %d bytes, at most %d are compared", len(c.Value), MaxValue), "")
-	case c.Op == Present && c.Value != "":
+	case c.Op == Present && len(c.Values) > 0:
 		bad(key, i, "presence is not compared with a value", "say equal or prefix")
+	case c.Op != Present && len(c.Values) == 0:
+		bad(key, i, "there is no value to compare with", "name one, or say that presence is enough")
+	}
+	for _, v := range c.Values {
+		if len(v) > MaxValue {
+			bad(key, i, fmt.Sprintf("the value has %d bytes, at most %d are compared", len(v), MaxValue), "")
+		}
 	}
 }
 
@@ -254,7 +262,9 @@ func (l *list) each(o *rule, f func(int32)) {
 		case d.field != nil:
 			for j := range o.field {
 				if c := &o.field[j]; c.Op == Equal && strings.EqualFold(c.Name, d.field.Name) {
-					all(d.values[c.Value])
+					for _, v := range c.Values {
+						all(d.values[v])
+					}
 				}
 			}
 		case d.clients != nil:
@@ -268,7 +278,9 @@ func (l *list) each(o *rule, f func(int32)) {
 		default:
 			for j := range o.query {
 				if c := &o.query[j]; c.Op == Equal && c.Name == d.query {
-					all(d.values[c.Value])
+					for _, v := range c.Values {
+						all(d.values[v])
+					}
 				}
 			}
 		}
@@ -325,12 +337,13 @@ func (r *rule) covers(o *rule) bool {
 
 // follows reports whether c holds wherever o, a condition on the same thing, does.
 func (c *Condition) follows(o *Condition) bool {
-	switch c.Op {
-	case Present:
+	switch {
+	case c.Op == Present:
 		return true
-	case Prefix:
-		return o.Op != Present && strings.HasPrefix(o.Value, c.Value)
-	default:
-		return o.Op == Equal && o.Value == c.Value
+	case o.Op == Present || c.Op == Equal && o.Op == Prefix:
+		return false
 	}
+	return !slices.ContainsFunc(o.Values, func(v string) bool {
+		return !slices.ContainsFunc(c.Values, func(mine string) bool { return mine == v || c.Op == Prefix && strings.HasPrefix(v, mine) })
+	})
 }

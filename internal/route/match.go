@@ -125,13 +125,15 @@ func (r *rule) matches(q *query) bool {
 }
 
 func (c *Condition) meets(value []byte) bool {
-	switch c.Op {
-	case Equal:
-		return string(value) == c.Value
-	case Prefix:
-		return len(value) >= len(c.Value) && string(value[:len(c.Value)]) == c.Value
+	if c.Op == Present {
+		return true
 	}
-	return true
+	for _, v := range c.Values {
+		if len(value) >= len(v) && (c.Op == Prefix || len(value) == len(v)) && string(value[:len(v)]) == v {
+			return true
+		}
+	}
+	return false
 }
 
 // field is the value of a field, of all its lines. It may be cut behind more
@@ -180,7 +182,7 @@ func (q *query) parameter(c *Condition) bool {
 		if !decodesTo(name, c.Name, false) {
 			continue
 		}
-		if c.Op != Present && !decodesTo(value, c.Value, c.Op == Prefix) {
+		if c.Op != Present && !slices.ContainsFunc(c.Values, func(v string) bool { return decodesTo(value, v, c.Op == Prefix) }) {
 			return false
 		}
 		found = true
@@ -228,7 +230,7 @@ type list struct {
 	keyed  []keyed
 }
 
-// keyed holds the routes that want one value of one thing.
+// keyed holds the routes that want certain values of one thing.
 type keyed struct {
 	field   *fieldCondition // the field; nil for another thing
 	query   string          // the parameter
@@ -283,11 +285,11 @@ func (s *site) newList(routes []int32) list {
 			case 'f':
 				f := &r.field[slices.IndexFunc(r.field, func(c fieldCondition) bool { return c.Op == Equal })]
 				d.field = f
-				d.add(f.Value, i)
+				d.add(f.Values, i)
 			case 'q':
 				c := &r.query[slices.IndexFunc(r.query, func(c Condition) bool { return c.Op == Equal })]
 				d.query = c.Name
-				d.add(c.Value, i)
+				d.add(c.Values, i)
 			case 'c':
 				d.addClient(r.client, i)
 			}
@@ -305,11 +307,15 @@ func appendLower(dst []byte, s string) []byte {
 	return dst
 }
 
-func (d *keyed) add(value string, route int32) {
+func (d *keyed) add(values []string, route int32) {
 	if d.values == nil {
 		d.values = map[string][]int32{}
 	}
-	d.values[value] = append(d.values[value], route)
+	for _, v := range values {
+		if r := d.values[v]; len(r) == 0 || r[len(r)-1] != route {
+			d.values[v] = append(r, route)
+		}
+	}
 }
 
 func (d *keyed) addClient(list []netip.Prefix, route int32) {

@@ -122,7 +122,7 @@ func naiveMatch(m *Match, r *Request, path, query string) bool {
 		return false
 	}
 	compare := func(c Condition, v string) bool {
-		return c.Op == Present || c.Op == Equal && v == c.Value || c.Op == Prefix && strings.HasPrefix(v, c.Value)
+		return c.Op == Present || slices.ContainsFunc(c.Values, func(s string) bool { return v == s || c.Op == Prefix && strings.HasPrefix(v, s) })
 	}
 	for _, c := range m.Field {
 		var lines []string
@@ -223,7 +223,8 @@ func (d dice) match(deep int) (m Match) {
 	condition := func() Condition {
 		c := Condition{Name: d.one("X-A", "x-b", "Accept"), Op: Op(d.IntN(3))}
 		if c.Op != Present {
-			c.Value = d.one("1", "12", "2", "1, 2")
+			c.Values = []string{d.one("1", "12", "2", "1, 2")}
+			d.some(1, func() { c.Values = append(c.Values, d.one("1", "3", "12")) })
 		}
 		return c
 	}
@@ -232,7 +233,10 @@ func (d dice) match(deep int) (m Match) {
 	}
 	if d.IntN(3) == 0 {
 		c := condition()
-		c.Name, c.Value = d.one("q", "r"), strings.ReplaceAll(c.Value, ", ", ",")
+		c.Name = d.one("q", "r")
+		for i := range c.Values {
+			c.Values[i] = strings.ReplaceAll(c.Values[i], ", ", ",")
+		}
 		m.Query = append(m.Query, c)
 	}
 	if d.IntN(4) == 0 {

@@ -107,7 +107,7 @@ func (p *pattern) edits(path []byte, most int) int {
 		}
 		if s := want[i].literal; strings.EqualFold(s, string(part)) && s != string(part) {
 			sum++ // another case
-		} else if sum += edits(part, s, min(most, len(s)/3+2)); sum >= most || len(s) > 0 && edits(part, s, most) > (len(s)+1)/2 {
+		} else if sum += edits(part, s, min(most, len(s)/3+2)); sum >= most || len(s) > 0 && edits(part, s, most) > (len(s)+1)/3 {
 			return most
 		}
 	}
@@ -117,7 +117,8 @@ func (p *pattern) edits(path []byte, most int) int {
 	return sum
 }
 
-// edits is Levenshtein's distance of a and b, most if it is that or more.
+// edits is how many bytes are to be inserted, dropped, changed or swapped with
+// their neighbour to make b of a; most if there are that many or more.
 func edits(a []byte, b string, most int) int {
 	if d := len(a) - len(b); d >= most || -d >= most {
 		return most
@@ -125,24 +126,29 @@ func edits(a []byte, b string, most int) int {
 	if len(b) > maxHost {
 		return most
 	}
-	var row [maxHost + 2]int
+	var rows [3][maxHost + 2]int // of the last byte but one of a, the last and this one
+	before, last, now := &rows[0], &rows[1], &rows[2]
 	for j := range len(b) + 1 {
-		row[j] = j
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal, least := row[0], i+1
-		row[0] = i + 1
+		now[0] = i + 1
+		least := now[0]
 		for j := range len(b) {
-			d := diagonal
+			d := last[j]
 			if a[i] != b[j] {
-				d = 1 + min(diagonal, row[j], row[j+1])
+				d = 1 + min(d, now[j], last[j+1])
+				if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+					d = min(d, 1+before[j-1])
+				}
 			}
-			diagonal, row[j+1] = row[j+1], d
+			now[j+1] = d
 			least = min(least, d)
 		}
 		if least >= most {
 			return most
 		}
+		before, last, now = last, now, before
 	}
-	return min(row[len(b)], most)
+	return min(last[len(b)], most)
 }

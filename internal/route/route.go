@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gatewhy/gatewhy/internal/message"
@@ -80,8 +81,9 @@ type Condition struct {
 	// Name of the field, in any case, or of the parameter, percent-decoded.
 	Name string
 	Op   Op
-	// Value is compared byte by byte; of at most MaxValue bytes.
-	Value string
+	// Values, of at most MaxValue bytes each, are compared byte by byte; one of them
+	// must fit.
+	Values []string
 }
 
 // MaxValue bounds the values of conditions, in bytes.
@@ -93,8 +95,8 @@ type Op uint8
 // The ways to compare.
 const (
 	Present Op = iota // there is such a field or parameter
-	Equal             // its value is Value
-	Prefix            // its value begins with Value
+	Equal             // its value is one of Values
+	Prefix            // its value begins with one of Values
 )
 
 // Outcome is what came of a look-up.
@@ -139,6 +141,8 @@ type Table struct {
 	hosts [2]hosts // plain, secure
 	// only is the one site that owns all requests, nil if the host matters.
 	only *site
+	// client: a rule asks for the client's address.
+	client bool
 	// near are the names that a miss is compared with, see NearHost.
 	near []string
 }
@@ -183,6 +187,7 @@ func compile(sites []Site) *Table {
 	for i := range sites {
 		own := newSite(i, &sites[i], names)
 		t.sites = append(t.sites, own)
+		t.client = t.client || slices.ContainsFunc(sites[i].Routes, asksClient)
 		for _, h := range sites[i].Hosts {
 			p, _ := parseHost(h)
 			for s := range t.hosts {
@@ -242,6 +247,12 @@ func (s *Site) label() string {
 	}
 	return "any"
 }
+
+func asksClient(m Match) bool { return len(m.Client) > 0 || slices.ContainsFunc(m.Not, asksClient) }
+
+// AsksClient reports whether a rule asks for the client's address: otherwise a
+// request need not have it.
+func (t *Table) AsksClient() bool { return t.client }
 
 // SiteName is what logs call a site.
 func (t *Table) SiteName(site int) string { return t.sites[site].name }

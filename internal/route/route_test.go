@@ -109,15 +109,15 @@ func TestFirstMatchWins(t *testing.T) {
 	c := table(t, Site{Hosts: []string{"any"}, Routes: []Match{
 		0:  {Path: []string{"/api/v1/*"}, Method: []string{"POST", "PUT"}},
 		1:  {Path: []string{"/api/*"}, Field: []Condition{{Name: "x-beta"}}},
-		2:  {Path: []string{"/api/*"}, Query: []Condition{{"v", Equal, "2"}}},
+		2:  {Path: []string{"/api/*"}, Query: []Condition{{"v", Equal, []string{"2"}}}},
 		3:  {Path: []string{"/api/v1/users/{id}"}},
 		4:  {Path: []string{"/api/v1/users/me"}}, // never reached: 3 takes it
 		5:  {Path: []string{"/api/*"}, Client: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}},
 		6:  {Path: []string{"/about", "/imprint"}},
 		7:  {Path: []string{"/dir/"}},
 		8:  {Path: []string{"/bücher/a b"}},
-		9:  {Method: []string{"DELETE"}, Not: []Match{{Path: []string{"/keep/*"}}, {Field: []Condition{{"X-Sure", Equal, "yes"}}}}},
-		10: {Field: []Condition{{"Accept", Prefix, "text/"}}, Path: []string{"/{lang}/page", "/page"}},
+		9:  {Method: []string{"DELETE"}, Not: []Match{{Path: []string{"/keep/*"}}, {Field: []Condition{{"X-Sure", Equal, []string{"yes"}}}}}},
+		10: {Field: []Condition{{"Accept", Prefix, []string{"text/"}}}, Path: []string{"/{lang}/page", "/page"}},
 		11: {Path: []string{"/a%2fb/*"}},
 		12: {Path: []string{"/"}},
 	}})
@@ -312,11 +312,11 @@ func TestCapture(t *testing.T) {
 func TestFieldValues(t *testing.T) {
 	long := strings.Repeat("x", MaxValue)
 	c := table(t, Site{Hosts: []string{"any"}, Routes: []Match{
-		{Field: []Condition{{"X-A", Equal, "one two"}}},
-		{Field: []Condition{{"X-A", Equal, "b, c"}}},
-		{Field: []Condition{{"X-A", Equal, long}}},
-		{Field: []Condition{{"X-A", Prefix, long[1:] + ","}}},
-		{Field: []Condition{{"X-A", Present, ""}}},
+		{Field: []Condition{{"X-A", Equal, []string{"one two"}}}},
+		{Field: []Condition{{"X-A", Equal, []string{"b, c"}}}},
+		{Field: []Condition{{"X-A", Equal, []string{long}}}},
+		{Field: []Condition{{"X-A", Prefix, []string{long[1:] + ","}}}},
+		{Field: []Condition{{"X-A", Present, nil}}},
 	}})
 	hop := ask("GET", "", "/", "X-A: b, c")
 	hop.Head.Fields[0].Flags |= message.Drop
@@ -380,13 +380,14 @@ func TestMistakes(t *testing.T) {
 		{route("/%4"), "percent-encoding"},
 		{with(Match{Method: []string{"get"}}), "write GET"},
 		{with(Match{Method: []string{"G T"}}), "no method"},
-		{with(Match{Field: []Condition{{"X A", Present, ""}}}), "no field name"},
-		{with(Match{Field: []Condition{{"host", Equal, "a"}}}), "chooses the site"},
-		{with(Match{Field: []Condition{{"A", Equal, " x"}}}), "no field has the value"},
-		{with(Match{Field: []Condition{{"A", Equal, strings.Repeat("x", MaxValue+1)}}}), "at most 256"},
-		{with(Match{Field: []Condition{{"A", Present, "x"}}}), "presence"},
-		{with(Match{Query: []Condition{{"a", Equal, "x y"}}}), "as a space"},
-		{with(Match{Query: []Condition{{"", Equal, "x"}}}), "names a parameter"},
+		{with(Match{Field: []Condition{{"X A", Present, nil}}}), "no field name"},
+		{with(Match{Field: []Condition{{"host", Equal, []string{"a"}}}}), "chooses the site"},
+		{with(Match{Field: []Condition{{"A", Equal, []string{" x"}}}}), "no field has the value"},
+		{with(Match{Field: []Condition{{"A", Equal, []string{strings.Repeat("x", MaxValue+1)}}}}), "at most 256"},
+		{with(Match{Field: []Condition{{"A", Present, []string{"x"}}}}), "presence"},
+		{with(Match{Field: []Condition{{"A", Equal, nil}}}), "no value to compare"},
+		{with(Match{Query: []Condition{{"a", Equal, []string{"x y"}}}}), "as a space"},
+		{with(Match{Query: []Condition{{"", Equal, []string{"x"}}}}), "names a parameter"},
 		{with(Match{Client: []netip.Prefix{{}}}), "no network"},
 		{with(Match{Not: []Match{{}}}), "keeps every request away"},
 		{with(Match{Not: []Match{{Path: []string{"a"}}}}), "begins with /"},
@@ -426,10 +427,12 @@ func TestUnreachable(t *testing.T) {
 		{"two paths, one taken", []Match{{Path: []string{"/a"}}, {Path: []string{"/a", "/b"}}}, ""},
 		{"method", []Match{{Method: []string{"GET", "POST"}}, {Method: []string{"GET"}}}, "1:0"},
 		{"more methods", []Match{{Method: []string{"GET"}}, {Method: []string{"GET", "POST"}}}, ""},
-		{"field", []Match{{Field: []Condition{{"x-a", Present, ""}}}, {Field: []Condition{{"X-A", Equal, "1"}}}}, "1:0"},
-		{"field prefix", []Match{{Field: []Condition{{"x-a", Prefix, "1"}}}, {Field: []Condition{{"X-A", Equal, "12"}}}}, "1:0"},
-		{"field value", []Match{{Field: []Condition{{"x-a", Equal, "1"}}}, {Field: []Condition{{"X-A", Present, ""}}}}, ""},
-		{"query", []Match{{Query: []Condition{{"a", Present, ""}}}, {Query: []Condition{{"a", Equal, "1"}}}}, "1:0"},
+		{"field", []Match{{Field: []Condition{{"x-a", Present, nil}}}, {Field: []Condition{{"X-A", Equal, []string{"1"}}}}}, "1:0"},
+		{"field prefix", []Match{{Field: []Condition{{"x-a", Prefix, []string{"1"}}}}, {Field: []Condition{{"X-A", Equal, []string{"12"}}}}}, "1:0"},
+		{"field value", []Match{{Field: []Condition{{"x-a", Equal, []string{"1"}}}}, {Field: []Condition{{"X-A", Present, nil}}}}, ""},
+		{"values", []Match{{Field: []Condition{{"x-a", Equal, []string{"1", "2"}}}}, {Field: []Condition{{"X-A", Equal, []string{"2"}}}}}, "1:0"},
+		{"more values", []Match{{Field: []Condition{{"x-a", Equal, []string{"1"}}}}, {Field: []Condition{{"X-A", Equal, []string{"1", "2"}}}}}, ""},
+		{"query", []Match{{Query: []Condition{{"a", Present, nil}}}, {Query: []Condition{{"a", Equal, []string{"1"}}}}}, "1:0"},
 		{"client", []Match{{Client: net("10.0.0.0/8")}, {Client: net("10.1.0.0/16")}}, "1:0"},
 		{"wider client", []Match{{Client: net("10.1.0.0/16")}, {Client: net("10.0.0.0/8")}}, ""},
 		{"not", []Match{{Not: []Match{{Path: []string{"/a/*"}}}}, {Path: []string{"/b"}}}, ""},
@@ -571,7 +574,7 @@ func BenchmarkFields(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := Site{Hosts: []string{"any"}}
 			for j := range n {
-				s.Routes = append(s.Routes, Match{Path: []string{"/api/*"}, Field: []Condition{{"X-Tenant", Equal, fmt.Sprint("t", j)}}})
+				s.Routes = append(s.Routes, Match{Path: []string{"/api/*"}, Field: []Condition{{"X-Tenant", Equal, []string{fmt.Sprint("t", j)}}}})
 			}
 			var requests []*Request
 			for i := range 1000 {

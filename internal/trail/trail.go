@@ -32,7 +32,8 @@ type Trail struct {
 	Path      []byte // path and query as received
 	Major     uint8  // HTTP version of the client; 0 while nothing was read
 	Minor     uint8
-	Route     string // name of the route or upstream
+	Site      string // name of the site, "" if none is for the request
+	Route     string // id of the route: site#2 is the second one of its site; "" if none matches
 	TLS       *TLS   // of the client's connection; nil without TLS. Shared by its exchanges, never changed
 
 	HeadRead Stamp // the request's head was complete
@@ -164,7 +165,7 @@ func (t *Trail) Reset() {
 	clear(t.Receipts())
 	t.Began, t.Client, t.Trusted, t.Method, t.Scheme, t.Authority, t.Path = 0, nil, false, nil, "", nil, nil
 	t.TLS = nil
-	t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = 0, 0, "", 0, 0, 0, 0
+	t.Site, t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = "", 0, 0, "", 0, 0, 0, 0
 	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
 	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
 }

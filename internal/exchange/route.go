@@ -1,0 +1,38 @@
+package exchange
+
+import (
+	"net/netip"
+
+	"github.com/gatewhy/gatewhy/fault"
+)
+
+// Router says which route owns an exchange, and so who answers it. It is one
+// loop's own and does not wait.
+type Router interface {
+	// Route fills in Site and Route of the trail, as far as they were found, and
+	// returns who answers, or the fault that nobody does. The exchange keeps to that
+	// answerer to its end, whatever routes become meanwhile.
+	Route(x *Exchange) (Responder, *fault.Fault)
+}
+
+// Only is the router by which one responder answers everything.
+type Only struct{ Responder }
+
+// Route implements Router.
+func (o Only) Route(*Exchange) (Responder, *fault.Fault) { return o.Responder, nil }
+
+// answered finds who answers and lets them.
+func (x *Exchange) answered() *fault.Fault {
+	r, f := x.server.router.Route(x)
+	if f != nil {
+		return f
+	}
+	return r.Respond(x)
+}
+
+// Secure reports whether the client's connection speaks TLS.
+func (x *Exchange) Secure() bool { return x.conn.tls != nil }
+
+// ClientIP is the client's address, an IPv4 one never as IPv6; the zero value for
+// a unix socket.
+func (x *Exchange) ClientIP() netip.Addr { return x.conn.stream.Remote().IP.Addr().Unmap() }
