@@ -101,7 +101,7 @@ func (v *view) tell(add func(trail.Stamp, fault.ID, string, ...any), i int) {
 	if a.HTTP2 {
 		connection += ", HTTP/2"
 	}
-	if a.Reused && a.HTTP2 {
+	if a.HTTP2 && (a.Reused || a.Connected == 0 && a.BytesSent > 0) {
 		connection = fmt.Sprintf("HTTP/2 connection in use, %d requests before", a.Serial)
 	} else if a.Reused {
 		connection = fmt.Sprintf("reused connection, %d requests before, idle for %s", a.Serial, span(a.Idle))

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ type h2Stream struct {
 	code   http2.ErrCode
 	window int64 // what may be sent
 	taken  bool  // a script has it
+	done   bool  // it was executed
 }
 
 // h2Head is one header block.
@@ -270,16 +272,21 @@ func (h *h2) greet(settings ...http2.Setting) bool {
 // head waits for the head of a request that no script has yet.
 func (h *h2) head() *h2Stream { return h.next(func(s *h2Stream) bool { return true }) }
 
-// request waits for a whole request.
-func (h *h2) request() *h2Stream {
-	s := h.next(func(s *h2Stream) bool { return s.ended })
-	if s != nil {
+// request waits for a whole request. It is not executed yet.
+func (h *h2) request() *h2Stream { return h.next(func(s *h2Stream) bool { return s.ended }) }
+
+// execute notes that s was executed, whatever becomes of its answer.
+func (h *h2) execute(s *h2Stream) {
+	if !s.done {
+		s.done = true
 		h.c.origin.executed(s.value("x-request-seq"))
 	}
-	return s
 }
 
 func (h *h2) next(fit func(*h2Stream) bool) (found *h2Stream) {
+	if h.err != nil {
+		return nil
+	}
 	ok := h.await(func() bool {
 		for _, s := range h.streams {
 			if len(s.heads) > 0 && !s.taken && !s.reset && fit(s) && (found == nil || s.id < found.id) {
@@ -308,8 +315,43 @@ func (h *h2) requests(n int) (all []*h2Stream) {
 	return all
 }
 
+// last is the highest stream that was executed: what GOAWAY must say at least.
+func (h *h2) last() (last uint32) {
+	for id, s := range h.streams {
+		if s.done {
+			last = max(last, id)
+		}
+	}
+	return last
+}
+
+// depart says GOAWAY as a server should: it answers s and all requests up to the
+// last one that it has executed, none above it, and closes.
+func (h *h2) depart(s *h2Stream) {
+	last := h.last()
+	h.fr.WriteGoAway(last, http2.ErrCodeNo, nil)
+	if s != nil {
+		h.answer(s)
+	}
+	h.await(func() bool {
+		over := true
+		for id, s := range h.streams {
+			switch {
+			case id > last || s.done || s.reset:
+			case s.ended:
+				h.answer(s)
+			default:
+				over = false
+			}
+		}
+		return over
+	})
+	h.end(FIN)
+}
+
 // answer sends a good answer to s, as Conn.Good does.
 func (h *h2) answer(s *h2Stream) bool {
+	h.execute(s)
 	fields := []string{":status", "200", "content-type", "text/plain", "content-length", "5"}
 	if s.n > 0 {
 		fields = append(fields, "x-body-length", strconv.FormatInt(s.n, 10), "x-body-sha256", hex.EncodeToString(s.sum.Sum(nil)))
@@ -395,13 +437,15 @@ func (h *h2) serveFor(d time.Duration) {
 // rst resets the stream.
 func (h *h2) rst(s *h2Stream, code http2.ErrCode) { h.fr.WriteRSTStream(s.id, code) }
 
-// end ends the connection once what was written is at the peer.
+// end ends the connection once what was written is at the peer. Requests that came
+// and were not taken are nobody's then.
 func (h *h2) end(e End) {
 	if e == Hang {
 		h.serve()
 		return
 	}
 	h.c.End(e)
+	h.err = net.ErrClosed
 }
 
 // raw writes bytes that are no frames of the Framer's making.

@@ -48,8 +48,16 @@ var goodH2 = &Recipe{Name: "good/h2", Status: 200, Body: hello, Offset: -1, Why:
 		}
 	})}
 
-// each greets, and lets f answer one request after the other.
+// each greets, executes one request after the other, and lets f answer it.
 func each(f func(*h2, *h2Stream)) func(*h2) {
+	return unread(func(h *h2, s *h2Stream) {
+		h.execute(s)
+		f(h, s)
+	})
+}
+
+// unread is each without the execution: f says that there was none.
+func unread(f func(*h2, *h2Stream)) func(*h2) {
 	return func(h *h2) {
 		if !h.greet() {
 			return
@@ -57,7 +65,7 @@ func each(f func(*h2, *h2Stream)) func(*h2) {
 		for s := h.request(); s != nil; s = h.request() {
 			f(h, s)
 		}
-		h.c.FIN()
+		h.end(FIN)
 	}
 }
 
@@ -129,7 +137,7 @@ func (r *Recipe) warm2(beside int, f func(h *h2, all []*h2Stream)) *Recipe {
 		h.c.Ready()
 		all := h.requests(1 + beside)
 		if all == nil {
-			h.c.FIN()
+			h.end(FIN)
 			return
 		}
 		// The recipe's own request is the one that the others stand beside.
@@ -390,7 +398,11 @@ func bodies2() []*Recipe {
 // resets are streams that the upstream resets.
 func resets() []*Recipe {
 	reset := func(name string, want fault.ID, code http2.ErrCode, why string) *Recipe {
-		return over2(name, want, why, each(func(h *h2, s *h2Stream) { h.rst(s, code) })).status(fault.Lookup(want).Status)
+		serve := each
+		if fault.Lookup(want).Retry == fault.RU {
+			serve = unread
+		}
+		return over2(name, want, why, serve(func(h *h2, s *h2Stream) { h.rst(s, code) })).status(fault.Lookup(want).Status)
 	}
 	// once resets the first request and answers the next ones.
 	once := func(name string, want fault.ID, code http2.ErrCode, why string) *Recipe {
@@ -411,7 +423,11 @@ func resets() []*Recipe {
 	}
 	beside := func(name string, want fault.ID, code http2.ErrCode, why string) *Recipe {
 		r := over2(name, want, why, nil).lost().spared()
-		return r.asks(postHello).warm2(2, func(h *h2, all []*h2Stream) { h.rst(h.spare(all), code) })
+		return r.asks(postHello).warm2(2, func(h *h2, all []*h2Stream) {
+			own := h.spare(all)
+			h.execute(own)
+			h.rst(own, code)
+		})
 	}
 	inBody := func(name string, want fault.ID, code http2.ErrCode, why string) *Recipe {
 		return over2(name, want, why, each(func(h *h2, s *h2Stream) {
@@ -438,7 +454,7 @@ func resets() []*Recipe {
 	fallback := over2("h2_rst_http11_required/alpn", fault.H2RSTHTTP11Required,
 		"wants HTTP/1.1 when asked over HTTP/2, and answers there", nil).status(200).body(hello).lost()
 	fallback.overTLS("h2", "http/1.1")
-	fallback.serve = secured2(each(func(h *h2, s *h2Stream) { h.rst(s, http2.ErrCodeHTTP11Required) }), "h2", "http/1.1")
+	fallback.serve = secured2(unread(func(h *h2, s *h2Stream) { h.rst(s, http2.ErrCodeHTTP11Required) }), "h2", "http/1.1")
 	fallbackPOST := *fallback
 	fallbackPOST.Name, fallbackPOST.Request = "h2_rst_http11_required/alpn-post", postHello
 
@@ -470,7 +486,7 @@ func resets() []*Recipe {
 		reset("h2_inadequate_security", fault.H2InadequateSecurity, http2.ErrCodeInadequateSecurity, "finds the connection too weak"),
 		over2("h2_inadequate_security/goaway", fault.H2InadequateSecurity, "finds the connection too weak, and closes it", each(func(h *h2, s *h2Stream) {
 			h.fr.WriteGoAway(0, http2.ErrCodeInadequateSecurity, nil)
-			h.c.FIN()
+			h.end(FIN)
 		})),
 	}
 }
@@ -483,26 +499,22 @@ func goaways() []*Recipe {
 		return r
 	}
 	calm := over2("h2_goaway_error/calm", fault.H2GoawayError, "closes the connection since we ask too much, with a word about it", each(func(h *h2, s *h2Stream) {
-		h.fr.WriteGoAway(s.id, http2.ErrCodeEnhanceYourCalm, []byte("too_many_pings"))
-		h.c.FIN()
+		h.fr.WriteGoAway(h.last(), http2.ErrCodeEnhanceYourCalm, []byte("too_many_pings"))
+		h.end(FIN)
 	}))
-	ends := func(h *h2, s *h2Stream) {
-		h.fr.WriteGoAway(s.id, http2.ErrCodeProtocol, []byte("unexpected frame \x00\xff"))
-		h.c.FIN()
+	ends := func(h *h2, _ *h2Stream) {
+		h.fr.WriteGoAway(h.last(), http2.ErrCodeProtocol, []byte("unexpected frame \x00\xff"))
+		h.end(FIN)
 	}
 	refuses := func(h *h2, all []*h2Stream) {
 		h.fr.WriteGoAway(1, http2.ErrCodeNo, nil)
-		h.c.FIN()
+		h.end(FIN)
 	}
 	return []*Recipe{
-		finish("h2_goaway_no_error", "announces its end and answers first").does(overH2(each(func(h *h2, s *h2Stream) {
-			h.fr.WriteGoAway(s.id, http2.ErrCodeNo, nil)
-			h.answer(s)
-		}))),
+		finish("h2_goaway_no_error", "announces its end and answers first").does(overH2(each((*h2).depart))),
 		finish("h2_goaway_no_error/twice", "announces its end twice, as it should").does(overH2(each(func(h *h2, s *h2Stream) {
 			h.fr.WriteGoAway(1<<31-1, http2.ErrCodeNo, nil)
-			h.fr.WriteGoAway(s.id, http2.ErrCodeNo, nil)
-			h.answer(s)
+			h.depart(s)
 		}))),
 		finish("h2_goaway_no_error/beside", "announces its end and answers all that is under way").spared().
 			warm2(2, func(h *h2, all []*h2Stream) {
@@ -510,13 +522,13 @@ func goaways() []*Recipe {
 				h.answer(h.spare(all))
 			}),
 
-		over2("h2_goaway_above_last", fault.H2GoawayAboveLast, "closes each connection without having begun the request", each(func(h *h2, s *h2Stream) {
-			h.fr.WriteGoAway(0, http2.ErrCodeNo, nil)
-			h.c.FIN()
+		over2("h2_goaway_above_last", fault.H2GoawayAboveLast, "closes each connection without having begun the request", unread(func(h *h2, s *h2Stream) {
+			h.fr.WriteGoAway(h.last(), http2.ErrCodeNo, nil)
+			h.end(FIN)
 		})),
-		over2("h2_goaway_above_last/post", fault.H2GoawayAboveLast, "closes each connection without having begun a POST", each(func(h *h2, s *h2Stream) {
-			h.fr.WriteGoAway(0, http2.ErrCodeNo, nil)
-			h.c.FIN()
+		over2("h2_goaway_above_last/post", fault.H2GoawayAboveLast, "closes each connection without having begun a POST", unread(func(h *h2, s *h2Stream) {
+			h.fr.WriteGoAway(h.last(), http2.ErrCodeNo, nil)
+			h.end(FIN)
 		})).asks(postHello),
 		over2("h2_goaway_above_last/warm", fault.H2GoawayAboveLast, "announces its end as a request comes, and serves it on the next connection", nil).
 			status(200).body(hello).lost().warm2(0, refuses),
@@ -527,7 +539,7 @@ func goaways() []*Recipe {
 		over2("h2_goaway_above_last/error", fault.H2GoawayAboveLast, "ends the connection with an error, and had not begun the request", nil).
 			asks(postHello).status(200).body(hello).lost().warm2(0, func(h *h2, all []*h2Stream) {
 			h.fr.WriteGoAway(1, http2.ErrCodeInternal, []byte("restarting"))
-			h.c.FIN()
+			h.end(FIN)
 		}),
 
 		over2("h2_goaway_error", fault.H2GoawayError, "ends the connection with an error", each(ends)),
@@ -570,7 +582,7 @@ func losses() []*Recipe {
 		late("h2_conn_lost/late-rst", "resets the connection after 4 MiB", RST),
 		callLost(),
 		over2("h2_conn_lost/beside", fault.H2ConnLost, "hangs up with three requests under way", nil).asks(postHello).lost().
-			warm2(2, func(h *h2, all []*h2Stream) { h.c.FIN() }),
+			warm2(2, func(h *h2, all []*h2Stream) { h.end(FIN) }),
 		over2("h2_ping_timeout", fault.H2PingTimeout, "falls silent on a connection that has served, PINGs included", nil).
 			asks(postHello).status(504).lost().set("timeout-h2-ping", soon).warm2(0, func(h *h2, all []*h2Stream) {
 			h.mute = true

@@ -60,7 +60,7 @@ func TestStorm(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer o.Close()
-			storm(t, o.Target, o, unread[name])
+			storm(t, o.Target, o, unread[name], lab.Good)
 		})
 	}
 	for name, script := range moods {
@@ -68,7 +68,7 @@ func TestStorm(t *testing.T) {
 			t.Parallel()
 			o := startMoody(t, script)
 			defer o.close()
-			storm(t, o.target(), o, unread[name])
+			storm(t, o.target(), o, unread[name], lab.Good)
 		})
 	}
 }
@@ -93,7 +93,9 @@ const (
 // and a limit of half a second would pass where nothing hangs.
 var stormSlots = make(chan struct{}, 2)
 
-func storm(t *testing.T, target string, sick executor, unread bool) {
+// storm sends the mix through a gateway to target and two good origins. unread: target
+// may end a connection with requests on it that it did not look at.
+func storm(t *testing.T, target string, sick executor, unread bool, wellAs func(context.Context) (*lab.Origin, error)) {
 	stormSlots <- struct{}{}
 	defer func() { <-stormSlots }()
 	requests := stormRequests
@@ -108,7 +110,7 @@ func storm(t *testing.T, target string, sick executor, unread bool) {
 	targets := []string{target}
 	for i := range good {
 		var err error
-		if good[i], err = lab.Good(t.Context()); err != nil {
+		if good[i], err = wellAs(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		defer good[i].Close()
@@ -139,7 +141,7 @@ func storm(t *testing.T, target string, sick executor, unread bool) {
 		}
 		// Exchanges are used again: nothing of the last one may be in the next.
 		for i, a := range tr.Tries() {
-			if !a.Reused && a.Connected == 0 && (a.Status != 0 || a.BytesSent != 0 || a.BytesReceived != 0) {
+			if !a.Reused && !a.HTTP2 && a.Connected == 0 && (a.Status != 0 || a.BytesSent != 0 || a.BytesReceived != 0) {
 				t.Errorf("attempt %d had no connection, and tells of status %d, %d bytes sent, %d received",
 					i, a.Status, a.BytesSent, a.BytesReceived)
 			}
@@ -154,9 +156,12 @@ func storm(t *testing.T, target string, sick executor, unread bool) {
 	executed := func(id string) int { return sick.Executed(id) + good[0].Executed(id) + good[1].Executed(id) }
 	var running sync.WaitGroup
 	var next, lostPosts atomic.Int64
-	for range stormClients {
+	for i := range stormClients {
 		running.Go(func() { // ends when all requests are sent
-			c := &caller{address: g.Addresses()[0].String()}
+			var c stormClient = &caller{address: g.Addresses()[0].String()}
+			if i%2 == 1 {
+				c = &callerH2{address: g.Addresses()[0].String()}
+			}
 			defer c.close()
 			for {
 				n := int(next.Add(1)) - 1
@@ -188,6 +193,53 @@ func storm(t *testing.T, target string, sick executor, unread bool) {
 
 var stormMethods = [...]string{"GET", "HEAD", "PUT", "DELETE", "POST"}
 
+// stormClient sends requests one after the other.
+type stormClient interface {
+	call(ctx context.Context, method, id string) (*answer, error)
+	close()
+}
+
+// callerH2 is a caller that speaks HTTP/2.
+type callerH2 struct {
+	address string
+	client  *lab.H2Client
+}
+
+func (c *callerH2) close() {
+	if c.client != nil {
+		c.client.Close()
+		c.client = nil
+	}
+}
+
+func (c *callerH2) call(ctx context.Context, method, id string) (*answer, error) {
+	if c.client == nil {
+		var err error
+		if c.client, err = lab.DialH2(ctx, c.address); err != nil {
+			return nil, err
+		}
+	}
+	x, err := c.client.Start(stormRequest(method, id), 0)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	a := fromH2(x.Answer())
+	if !a.whole {
+		c.close()
+	}
+	return a, nil
+}
+
+// stormRequest is a request with a body of two bytes where it has one.
+func stormRequest(method, id string) string {
+	request := method + " /" + id + " HTTP/1.1\r\nHost: " + authority + "\r\nX-Request-Seq: " + id + "\r\n"
+	if method == "PUT" || method == "POST" {
+		return request + "Content-Length: 2\r\n\r\nok"
+	}
+	return request + "\r\n"
+}
+
 // caller is a client with a connection that it keeps while it can.
 type caller struct {
 	address string
@@ -212,13 +264,7 @@ func (c *caller) call(ctx context.Context, method, id string) (*answer, error) {
 		c.conn, c.in = conn, bufio.NewReader(conn)
 	}
 	c.conn.SetDeadline(time.Now().Add(limit))
-	request := method + " /" + id + " HTTP/1.1\r\nHost: " + authority + "\r\nX-Request-Seq: " + id + "\r\n"
-	if method == "PUT" || method == "POST" {
-		request += "Content-Length: 2\r\n\r\nok"
-	} else {
-		request += "\r\n"
-	}
-	if _, err := c.conn.Write([]byte(request)); err != nil {
+	if _, err := c.conn.Write([]byte(stormRequest(method, id))); err != nil {
 		c.close()
 		return nil, err
 	}
