@@ -55,7 +55,7 @@ func frozen(t *testing.T, args ...string) {
 		alone.Wait()
 	})
 	good := newOrigin(t, w, nil)
-	p := launch(t, cert, append(args, "--loops", "2", "--timeout-first-byte", "300ms", "--timeout-connect", "300ms",
+	p := launch(t, cert, append(args, "--loops", "2", "--timeout-first-byte", "2s", "--timeout-connect", "2s",
 		ln.Addr().String(), good.address)...)
 	served := func() bool { // by the one that is alone, in some tries
 		for range 20 {
@@ -90,7 +90,7 @@ func frozen(t *testing.T, args ...string) {
 	var clients sync.WaitGroup
 	over := make(chan struct{})
 	w.run(&clients, []row{{"plain", 4, plain, idempotent}, {"TLS", 4, secure, idempotent}}, 0, p, over)
-	for range 300 {
+	for range 200 {
 		select {
 		case <-w.calls:
 		case <-time.After(patience):
