@@ -236,6 +236,12 @@ func (c *Server) stray(h h2.Header) h2.Error {
 	// "Receiving any frame other than HEADERS or PRIORITY on a stream in [idle] state
 	// MUST be treated as a connection error of type PROTOCOL_ERROR."
 	// https://www.rfc-editor.org/rfc/rfc9113#section-5.1-7.2.2
+	// "After sending a GOAWAY frame, the sender can discard frames for streams
+	// initiated by the receiver with identifiers higher than the identified last
+	// stream." https://www.rfc-editor.org/rfc/rfc9113#section-6.8
+	if h.Stream > c.last && h.Stream%2 == 1 && c.parted {
+		return okay
+	}
 	if h.Stream > c.last || h.Stream%2 == 0 {
 		c.violation(h2.ProtocolError, typeName(h.Type)+" on a stream that was not begun")
 	}

@@ -277,7 +277,7 @@ func (c *client) judge(q *request, a answer) {
 	if a.status == 200 && a.err == nil {
 		return
 	}
-	if a.status == 0 && c.fresh && c.stopping.Load() {
+	if a.status == 0 && c.stopping.Load() && (c.fresh || unprocessed(a.err)) {
 		e.certain = false // it was connected, and not yet accepted
 		return
 	}
@@ -291,6 +291,13 @@ func (c *client) judge(q *request, a answer) {
 		return // it had begun
 	}
 	c.fail("%s: %v failed: status %d, %d bytes, %v\n%s", c.kind, q, a.status, a.came, a.err, a.page)
+}
+
+// unprocessed reports whether a client of HTTP/2 knows from the GOAWAY that it got
+// that its request may be sent again elsewhere.
+func unprocessed(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "http2: client conn not usable") ||
+		strings.Contains(err.Error(), "http2: Transport received Server's graceful shutdown GOAWAY"))
 }
 
 // call sends a request and reads its answer on the client's connection, which it
@@ -561,12 +568,12 @@ func malformed(c *client) {
 		"GET /malformed HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n",
 	}[c.rand.IntN(5)]
 	io.WriteString(c.conn, raw)
-	c.bad.Add(1)
 	resp, err := http.ReadResponse(c.in, nil)
 	if c.stopping.Load() && err != nil {
 		c.world.over(c.kind, 0, expectation{})
 		return
 	}
+	c.bad.Add(1)
 	if err != nil || resp.StatusCode != 400 {
 		c.fail("%q: %v %v", raw, resp, err)
 		return

@@ -193,6 +193,7 @@ func abortStreams(c *client) {
 			r, _ := http.NewRequest(q.method, "http://soak.test"+q.path(), body) // it parses
 			if body != nil {
 				r.ContentLength = q.body
+				r.Header.Set("X-Size", fmt.Sprint(q.body)) // 0 means unknown above
 			}
 			if resp, err := cc.RoundTrip(r); err == nil {
 				io.Copy(io.Discard, resp.Body)
