@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,7 +81,7 @@ type client struct {
 
 	conn  net.Conn
 	in    *bufio.Reader
-	fresh bool // no answer has come on the connection
+	fresh atomic.Bool // no answer has come on the connection
 }
 
 // ends reports whether no new request is to be sent.
@@ -111,7 +112,8 @@ func (c *client) open() bool {
 		return false
 	}
 	conn.SetDeadline(time.Now().Add(patience))
-	c.conn, c.in, c.fresh = conn, bufio.NewReader(conn), true
+	c.conn, c.in = conn, bufio.NewReader(conn)
+	c.fresh.Store(true)
 	return true
 }
 
@@ -244,7 +246,7 @@ func (c *client) read(q *request, pace func(io.Reader) io.Reader) (a answer) {
 
 func (c *client) readBody(q *request, a answer, resp *http.Response, pace func(io.Reader) io.Reader) answer {
 	defer resp.Body.Close()
-	c.fresh = false
+	c.fresh.Store(false)
 	if a.status != http.StatusOK {
 		page, err := io.ReadAll(resp.Body)
 		a.page, a.err = fmt.Sprintf("%s %.2000s", resp.Header, page), err
@@ -277,7 +279,7 @@ func (c *client) judge(q *request, a answer) {
 	if a.status == 200 && a.err == nil {
 		return
 	}
-	if a.status == 0 && c.stopping.Load() && (c.fresh || unprocessed(a.err)) {
+	if a.status == 0 && c.stopping.Load() && (c.fresh.Load() || unprocessed(a.err)) {
 		e.certain = false // it was connected, and not yet accepted
 		return
 	}
