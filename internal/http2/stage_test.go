@@ -83,7 +83,7 @@ func start(t *testing.T, e loop.Engine, change func(*exchange.Options)) *stage {
 	made := make(chan struct{})
 	l := e.Loops()[0]
 	l.Post(func() {
-		st.server = exchange.NewServer(l, o, answers{l})
+		st.server = exchange.NewServer(l, o, exchange.Only{Responder: answers{l}})
 		close(made)
 	})
 	<-made
