@@ -59,6 +59,8 @@ type Options struct {
 	Min uint16
 	// HTTP2 offers h2 to clients (ALPN), and prefers it.
 	HTTP2 bool
+	// NoHTTP1 offers nothing else.
+	NoHTTP1 bool
 	// NoPostQuantum leaves X25519MLKEM768 out of the key exchanges. It costs us some 50
 	// us of CPU a handshake and the client 90, and protects what is said today from
 	// those who will have a quantum computer.
@@ -150,6 +152,9 @@ func (s *Store) configure(o Options) *tls.Config {
 	}
 	if o.HTTP2 {
 		c.NextProtos = []string{"h2", "http/1.1"}
+		if o.NoHTTP1 {
+			c.NextProtos = c.NextProtos[:1]
+		}
 	}
 	if o.NoPostQuantum {
 		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}

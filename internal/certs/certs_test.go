@@ -303,6 +303,9 @@ func TestVersionsAndProtocols(t *testing.T) {
 		{Options{HTTP2: true}, &tls.Config{NextProtos: []string{"http/1.1", "h2"}}, tls.VersionTLS13, "h2"},
 		{Options{HTTP2: true}, &tls.Config{NextProtos: []string{"http/1.1"}}, tls.VersionTLS13, "http/1.1"},
 		{Options{HTTP2: true}, &tls.Config{NextProtos: []string{"spdy/1"}}, 0, ""},
+		{Options{HTTP2: true, NoHTTP1: true}, &tls.Config{NextProtos: []string{"http/1.1", "h2"}}, tls.VersionTLS13, "h2"},
+		// crypto/tls lets those in who only ask for http/1.1; the preface will be missing.
+		{Options{HTTP2: true, NoHTTP1: true}, &tls.Config{NextProtos: []string{"http/1.1"}}, tls.VersionTLS13, ""},
 	} {
 		c.o.SelfSigned = true
 		s, err := Load(c.o)

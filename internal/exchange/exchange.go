@@ -78,6 +78,9 @@ type Options struct {
 	// NoHTTP2 refuses HTTP/2 to clients that begin with it (RFC 9113 §3.3). With TLS
 	// the handshake says what is spoken, see TLS.
 	NoHTTP2 bool
+	// NoHTTP1 takes each connection for one of HTTP/2: for clients that all speak it,
+	// such as those of gRPC.
+	NoHTTP1 bool
 	// Total bounds an exchange from its first byte to its last; 0 means no limit.
 	Total  time.Duration
 	Detail Detail

@@ -20,10 +20,13 @@ func (o *Options) http2() http2.ServerOptions {
 // (RFC 9113 §3.2, §3.3). "PRI" is no method of HTTP/1.1.
 func (s *Server) speaksHTTP2(c *conn) bool {
 	if c.tls != nil {
-		return c.tls.ALPN == "h2"
+		return c.tls.ALPN == "h2" || s.o.NoHTTP1
 	}
 	if s.o.NoHTTP2 {
 		return false
+	}
+	if s.o.NoHTTP1 {
+		return true
 	}
 	const pri = "PRI"
 	until := s.loop.Now().Add(int64(s.o.Times.Head))

@@ -119,7 +119,7 @@ func (n *generation) certify(g *Gateway) error {
 		n.certs = nil
 		return nil
 	}
-	n.o.TLS.HTTP2 = !n.o.Client.NoHTTP2
+	n.o.TLS.HTTP2, n.o.TLS.NoHTTP1 = !n.o.Client.NoHTTP2, n.o.Client.NoHTTP1
 	same := g.certs != nil && reflect.DeepEqual(n.o.TLS, g.o.TLS)
 	if same && len(n.o.TLS.Certificates) == 0 {
 		return nil // the one that was made at the start

@@ -142,7 +142,8 @@ type Server struct {
 	// Bodies of requests.
 	unread  int64 // taken from the connection's window and not given back
 	window  int64 // the peer may send so much more
-	target  int64 // a stream's window
+	begin   int64 // a new stream's window, as SETTINGS said
+	target  int64 // what it is to become when the stream is read from
 	sample  int64 // bytes that came since probe was sent
 	probing bool
 
@@ -199,12 +200,13 @@ func NewServer(s loop.Stream, in *loop.Buffer, o *ServerOptions, kept *Streams, 
 	c.resets.init(cmp.Or(o.Resets, DefaultResets), c.begun)
 	c.floods.init(cmp.Or(o.Control, DefaultControl), c.begun)
 	c.dec.Init(o.table(), &o.Limits, &h2.DefaultRequest)
-	c.target = int64(cmp.Or(o.BodyWindow, DefaultBodyWindow))
+	c.begin = int64(cmp.Or(o.BodyWindow, DefaultBodyWindow))
+	c.target = c.begin
 	c.window = c.memory()
 	c.sending.init()
 	c.control = h2.AppendSettings(c.control,
 		h2.Setting{ID: h2.MaxConcurrentStreams, Value: uint32(c.requests())},
-		h2.Setting{ID: h2.InitialWindowSize, Value: uint32(c.target)},
+		h2.Setting{ID: h2.InitialWindowSize, Value: uint32(c.begin)},
 		h2.Setting{ID: h2.MaxHeaderListSize, Value: uint32(c.dec.Limits().Head)},
 		h2.Setting{ID: h2.HeaderTableSize, Value: o.table()},
 		h2.Setting{ID: h2.NoRFC7540Priorities, Value: 1})
@@ -274,15 +276,13 @@ func (c *Server) mayLeave(now loop.Time) bool {
 // expires is the moment at which something has taken too long.
 func (c *Server) expires() loop.Time {
 	until := loop.Never
-	if c.idle != 0 {
-		limit := c.o.Idle
-		if c.first {
-			limit = c.o.Head
-		}
-		until = c.idle.Add(int64(limit))
-	}
-	if c.blockOf != 0 {
-		until = min(until, c.blockUntil)
+	switch {
+	case c.blockOf != 0: // a request has begun
+		until = c.blockUntil
+	case c.idle != 0 && c.first:
+		until = c.idle.Add(int64(c.o.Head))
+	case c.idle != 0:
+		until = c.idle.Add(int64(c.o.Idle))
 	}
 	if c.draining && !c.parted {
 		until = min(until, c.partAt)

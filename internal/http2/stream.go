@@ -77,7 +77,7 @@ func (c *Server) take(id uint32) *Stream {
 		s.run = s.serve
 	}
 	s.c, s.id, s.open = c, id, true
-	s.window, s.size, s.room = c.target, c.target, c.initial
+	s.window, s.size, s.room = c.begin, c.begin, c.initial
 	s.urgency, s.incremental = h2.DefaultUrgency.Level, false
 	at := c.slot(id)
 	s.next, *at = *at, s

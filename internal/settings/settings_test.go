@@ -75,6 +75,7 @@ var cases = []struct {
 	{"max-response-body", "10", func(o *gateway.Options) any { return o.Reverse.Limits.Body }, int64(10)},
 	{"max-connections", "7", func(o *gateway.Options) any { return o.Client.MaxConnections }, 7},
 	{"http2", "off", func(o *gateway.Options) any { return o.Client.NoHTTP2 }, true},
+	{"http2", "only", func(o *gateway.Options) any { return o.Client.NoHTTP1 }, true},
 	{"http2-requests", "7", func(o *gateway.Options) any { return o.Client.HTTP2.Requests }, 7},
 	{"http2-window", "100KiB", func(o *gateway.Options) any { return o.Client.HTTP2.BodyWindow }, 100 << 10},
 	{"http2-memory", "2MiB", func(o *gateway.Options) any { return o.Client.HTTP2.BodyMemory }, 2 << 20},

@@ -40,8 +40,7 @@ var table = []*Setting{
 	{"engine", general, "NAME", "auto", "what runs the loops: epoll is a thread each that asks the kernel itself (64-bit Linux), portable is goroutines and the Go runtime's poller; auto is the first that the system has", engine},
 	{"node", general, "NAME", "", "this gateway's name in Proxy-Status and Via, its own among its neighbours; the host name unless set", node},
 	{"errors-detail", general, "WHO", "trusted", "who sees bytes, addresses and fixes in error answers: trusted (clients on this machine), public (nobody), all", detail},
-	{"http2", general, "on|off", "on", "speak HTTP/2 to clients: where TLS agrees on it, and without TLS to those that begin with it",
-		onOff(func(o *gateway.Options, on bool) { o.Client.NoHTTP2 = !on })},
+	{"http2", general, "WHEN", "on", "HTTP/2 to clients: on (where TLS agrees on it, and without TLS with those that begin with it), off, only (no HTTP/1)", whenClientHTTP2},
 
 	{"tls-cert", security, "FILE...", "", "certificate of https:// listeners with its intermediates (PEM); several are chosen by name (SNI), the first is for all other names",
 		files(func(o *gateway.Options) *[]string { return &o.TLS.Certificates })},
@@ -247,6 +246,14 @@ func boolean(set func(*gateway.Options, bool)) func(*gateway.Options, string) er
 		set(o, yes)
 		return nil
 	}
+}
+
+func whenClientHTTP2(o *gateway.Options, v string) error {
+	if v != "on" && v != "off" && v != "only" {
+		return errors.New("it must be on, off or only")
+	}
+	o.Client.NoHTTP2, o.Client.NoHTTP1 = v == "off", v == "only"
+	return nil
 }
 
 func onOff(set func(*gateway.Options, bool)) func(*gateway.Options, string) error {
