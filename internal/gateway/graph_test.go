@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"bufio"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -382,6 +385,101 @@ func TestApplyListeners(t *testing.T) {
 		g.Drain(time.Second)
 		if err := g.Apply(o); err != ErrStopping {
 			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
+// Clients of TLS and HTTP/2 notice nothing of new graphs, nor of new certificates.
+func TestApplyUnderHTTP2(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		a := named(t, "a")
+		o := options(epoll, service1(t, "app", a))
+		o.Listen, o.ListenTLS = nil, o.Listen
+		o.TLS.SelfSigned = true
+		g, _ := begin(t, o)
+		url := "https://" + g.Addresses()[0].String()
+		var conns atomic.Int64
+		transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conns.Add(1)
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}}
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: transport}
+		if status, _ := get(t, client, "", url); status != 200 {
+			t.Fatal(status)
+		}
+		stop, served := make(chan struct{}), make(chan bool)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for {
+					if status, body := get(t, client, "", url); status != 200 || body != "a" {
+						t.Errorf("%d %q", status, body)
+					}
+					select {
+					case served <- true:
+					case <-stop:
+						return
+					}
+				}
+			})
+		}
+		for i := range 50 {
+			<-served
+			n := o
+			n.Upstreams = []Upstream{service1(t, "app", a)}
+			n.Upstreams[0].Reverse.Read = time.Duration(i+1) * time.Minute
+			n.Client.HTTP2.Requests = 50 + i
+			n.TLS.Names = []string{fmt.Sprintf("h%d.test", i/10)}
+			if err := g.Apply(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(stop)
+		all.Wait()
+		if n := conns.Load(); n != 1 {
+			t.Errorf("%d connections, want the one that was there all the time", n)
+		}
+	})
+}
+
+// A connection that changed its protocol outlives the upstream that it leads to.
+func TestApplyKeepsTunnels(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, in, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.Copy(c, in)
+		}))
+		defer s.Close()
+		o := options(epoll, service1(t, "app", s.Listener.Addr().String()))
+		g, url := begin(t, o)
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		in := bufio.NewReader(c)
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		if a, err := http.ReadResponse(in, nil); err != nil || a.StatusCode != 101 {
+			t.Fatal(a, err)
+		}
+		for i := range 3 {
+			line := fmt.Sprintf("line %d\n", i)
+			io.WriteString(c, line)
+			if got, err := in.ReadString('\n'); err != nil || got != line {
+				t.Fatalf("%q, %v", got, err)
+			}
+			o.Upstreams = []Upstream{service1(t, fmt.Sprint("other", i), named(t, "x"))}
+			if err := g.Apply(o); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/accesslog"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/route"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h2"
 )
@@ -67,6 +69,18 @@ func allocatesNothing(t *testing.T, secure bool, scheme string, epoll bool, serv
 	}
 	if o.Upstream.Targets, err = upstream.ParseTarget(scheme + ln.Addr().String()); err != nil {
 		t.Fatal(err)
+	}
+	o.Upstream.Name = "app"
+	o.Sites = []gateway.Site{
+		{Hosts: []string{"any.test"}, Routes: []gateway.Route{
+			{Match: route.Match{Path: []string{"/b/*", "/{c}/d"}}, To: "app"},
+			{Match: route.Match{Path: []string{"/a/*"}, Method: []string{"POST"}}, To: "app"},
+			{Match: route.Match{Field: []route.Condition{{Name: "X-None"}}}, To: "app"},
+			{Match: route.Match{Query: []route.Condition{{Name: "with", Op: route.Equal, Values: []string{"none"}}}}, To: "app"},
+			{Match: route.Match{Client: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, To: "app"},
+			{Match: route.Match{Path: []string{"/{a}/path"}, Not: []route.Match{{Path: []string{"/a/path/*"}, Field: []route.Condition{{Name: "X-None"}}}}}, To: "app"},
+		}},
+		{Hosts: []string{"b.test", "any.b.test"}},
 	}
 	o.Client.Log = accesslog.NewSink(io.Discard, accesslog.SinkOptions{FlushEvery: accesslog.DefaultFlushEvery})
 	g, err := gateway.Start(o)

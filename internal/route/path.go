@@ -59,7 +59,7 @@ func parsePattern(s string) (p pattern, err error) {
 		case strings.ContainsAny(part, "{}"):
 			name, ok := strings.CutPrefix(part, "{")
 			if name, ok = strings.CutSuffix(name, "}"); !ok || !isName(name) || part[0] != '{' {
-				return bad("%s is no capture: a whole segment {name}, of letters, digits and _; write %%7B for the character {", part)
+				return bad("%s is no capture: a whole segment {name}, of letters, digits, - and _; write %%7B for the character {", part)
 			}
 			for _, other := range p.segments {
 				if other.capture == name {
@@ -82,7 +82,7 @@ func parsePattern(s string) (p pattern, err error) {
 
 func isName(s string) bool {
 	for i := range len(s) {
-		if c := lower[s[i]]; !('a' <= c && c <= 'z' || c == '_' || c == '-' || i > 0 && '0' <= c && c <= '9') {
+		if c := lower[s[i]]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
 			return false
 		}
 	}
