@@ -255,12 +255,20 @@ const shedBytes = 1 << 20
 
 // shed answers a connection over the limit without reading its request.
 func (s *Server) shed(c *conn) {
+	f := fault.New(fault.OverloadShed, "limit", fmt.Sprint(s.o.MaxConnections), "count", fmt.Sprint(s.open))
+	if c.tls != nil && c.tls.ALPN == "h2" {
+		(&host{s, c}).Failed(f)
+		if _, err := c.stream.Send(http2.AppendRefusal(nil, string(f.ID)), nil, s.loop.Now().Add(int64(time.Second))); err == nil {
+			c.client.Linger(shedBytes, time.Second)
+		}
+		return
+	}
 	x := s.take(c, &c.client)
 	c.client.Lend(&x.reading)
 	x.begin()
 	x.Request.Head.Reset()
 	x.reply.close = true
-	x.fail(fault.New(fault.OverloadShed, "limit", fmt.Sprint(s.o.MaxConnections), "count", fmt.Sprint(s.open)))
+	x.fail(f)
 	x.record()
 	c.client.Lend(nil)
 	s.put(x)

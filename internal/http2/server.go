@@ -324,6 +324,12 @@ func (c *Server) waited(err error) bool {
 	return true
 }
 
+// AppendRefusal is all that a client gets of whom no request will be served. It may
+// send them again elsewhere: the last one that was taken is 0 (RFC 9113 §6.8).
+func AppendRefusal(dst []byte, why string) []byte {
+	return h2.AppendGoAway(h2.AppendSettings(dst), 0, h2.EnhanceYourCalm, why)
+}
+
 // Drain lets the requests that are under way end, and no new ones begin. The
 // client is told first that this is about to be, so that requests which it has
 // just sent are not lost: "A server that is attempting to gracefully shut down a

@@ -2,11 +2,15 @@ package prove
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/lab"
@@ -78,6 +82,45 @@ func TestSilentConnectionsAreBounded(t *testing.T) {
 				case <-late:
 					t.Fatalf("%d of %d silent connections were ended: the others hold descriptors", n, comers)
 				}
+			}
+		})
+	}
+}
+
+// A client of HTTP/2 that is one too many is told in HTTP/2.
+func TestOneTooManyHTTP2(t *testing.T) {
+	noGoroutines(t)
+	for _, e := range []struct {
+		name   string
+		engine func() loop.Engine
+	}{{"portable", portable}, {"epoll", epoll(t)}} {
+		t.Run(e.name, func(t *testing.T) {
+			_, _, secure := securely(t, e.engine(), map[string]string{"max-connections": "1"})
+			var told error
+			for i := range 2 {
+				conn, err := tls.Dial("tcp", secure, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(limit))
+				cc, err := (&http2.Transport{}).NewClientConn(conn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer cc.Close()
+				r, _ := http.NewRequest("GET", "https://localhost/", nil) // it parses
+				resp, err := cc.RoundTrip(r)
+				switch {
+				case i == 0 && (err != nil || resp.StatusCode != 200):
+					t.Fatalf("the first client: %v %v", resp, err)
+				case i == 1 && err == nil:
+					t.Fatalf("the second client: %v", resp)
+				}
+				told = err
+			}
+			if !strings.Contains(told.Error(), "ErrCode:ENHANCE_YOUR_CALM") {
+				t.Errorf("it was told %v", told)
 			}
 		})
 	}
