@@ -48,6 +48,10 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 	}
 	dst = appendString(dst, "http.route", t.Route)
 	dst = appendNumber(dst, "http.response.status_code", int64(t.Status))
+	if t.Call && t.GRPCStatus >= 0 {
+		dst = append(dst, `,"rpc.grpc.status_code":`...)
+		dst = appendInt(dst, int64(t.GRPCStatus))
+	}
 	dst = appendNumber(dst, "upstream.status_code", int64(t.UpstreamStatus))
 	dst = append(dst, `,"duration_ms":`...)
 	dst = appendMillis(dst, int64(t.Ended))

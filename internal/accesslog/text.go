@@ -56,6 +56,11 @@ func AppendText(dst []byte, t *trail.Trail, color bool) []byte {
 		dst = append(dst, ' ')
 	}
 	dst = append(dst, ' ', ' ')
+	if t.Call && t.GRPCStatus > 0 {
+		dst = append(dst, "grpc-status "...)
+		dst = appendInt(dst, int64(t.GRPCStatus))
+		dst = append(dst, ' ', ' ')
+	}
 	if r != nil {
 		dst = ink(dst, statusInk(t))
 		dst = appendFaultText(dst, t, r)
@@ -79,7 +84,7 @@ func AppendText(dst []byte, t *trail.Trail, color bool) []byte {
 
 func statusInk(t *trail.Trail) string {
 	switch {
-	case t.Status >= 500 || t.Status == 0 || t.Cut:
+	case t.Status >= 500 || t.Status == 0 || t.Cut || t.Call && t.GRPCStatus > 0 && t.Fault != nil:
 		return red
 	case t.Status >= 400 || t.Fault != nil:
 		return yellow

@@ -27,6 +27,7 @@ func (x *Exchange) recognise() {
 	if x.grpc = message.IsGRPC(x.Value(message.ContentType)); !x.grpc {
 		return
 	}
+	x.Trail.Call, x.Trail.GRPCStatus = true, -1
 	h := &x.Request.Head
 	if f := h.FieldNamed("grpc-timeout"); f != nil {
 		d, ok := message.GRPCTimeout(h.Bytes(f.Value))
@@ -60,10 +61,11 @@ func (x *Exchange) refuse() {
 	t, r := &x.Trail, &x.reply
 	t.Status = 200
 	t.Ended = x.Stamp()
+	t.GRPCStatus = explain.GRPCStatus(t.Fault)
 	a := x.explains()
 	b := append([]byte("Date: "), x.server.date(x.Loop.Wall())...)
 	b = append(b, "\r\nContent-Type: application/grpc\r\ngrpc-status: "...)
-	b = strconv.AppendInt(b, int64(explain.GRPCStatus(t.Fault)), 10)
+	b = strconv.AppendInt(b, int64(t.GRPCStatus), 10)
 	b = explain.GRPCMessage(append(b, "\r\ngrpc-message: "...), &a)
 	b = append(append(append(b, "\r\nX-Request-Id: "...), t.Incident[:]...), "\r\n"...)
 	r.close = r.close || x.server.draining || !x.Client.BodyDone()
@@ -86,9 +88,10 @@ func (x *Exchange) breakOff() bool {
 		return false
 	}
 	x.Deadline = loop.Never // it may be what has passed
+	x.Trail.GRPCStatus = explain.GRPCStatus(x.Trail.Fault)
 	a := x.explains()
 	trailer := &message.Head{Major: 2}
-	trailer.Append("grpc-status", strconv.Itoa(explain.GRPCStatus(x.Trail.Fault)))
+	trailer.Append("grpc-status", strconv.Itoa(x.Trail.GRPCStatus))
 	trailer.Append("grpc-message", string(explain.GRPCMessage(nil, &a)))
 	r.hold, x.Trail.Cut = false, true
 	if x.send(nil, true, trailer) == nil {

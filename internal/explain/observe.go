@@ -83,7 +83,11 @@ func (v *view) timeline() []event {
 	case t.Status == 499:
 		add(t.Ended, "", "the client was gone")
 	default:
-		add(t.Answered, "", "%d on its way to the client", t.Status)
+		said := ""
+		if t.Call && t.GRPCStatus >= 0 {
+			said = fmt.Sprintf(", grpc-status %d", t.GRPCStatus)
+		}
+		add(t.Answered, "", "%d%s on its way to the client", t.Status, said)
 		add(t.Ended, "", "exchange over, %d bytes to the client", t.Out)
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].at < list[j].at })

@@ -27,6 +27,8 @@ type (
 		Path           text          `json:"path,omitempty"`
 		Major          uint8         `json:"major,omitempty"`
 		Minor          uint8         `json:"minor,omitempty"`
+		Call           bool          `json:"grpc,omitempty"`
+		GRPCStatus     int           `json:"grpc_status,omitempty"`
 		Route          string        `json:"http.route,omitempty"`
 		HeadRead       ms            `json:"head_read_ms,omitempty"`
 		BodyRead       ms            `json:"body_read_ms,omitempty"`
@@ -148,7 +150,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 func (r *Record) MarshalJSON() ([]byte, error) {
 	t := r.Trail
 	j := recordJSON{Incident: string(t.Incident[:]), Began: t.Began, Client: text(t.Client), Trusted: t.Trusted,
-		Method: text(t.Method), Scheme: t.Scheme, Authority: text(t.Authority), Path: text(t.Path), Major: t.Major, Minor: t.Minor,
+		Method: text(t.Method), Scheme: t.Scheme, Authority: text(t.Authority), Path: text(t.Path), Major: t.Major, Minor: t.Minor, Call: t.Call, GRPCStatus: t.GRPCStatus,
 		Route: t.Route, HeadRead: ms(t.HeadRead), BodyRead: ms(t.BodyRead), Answered: ms(t.Answered), Ended: ms(t.Ended),
 		Status: t.Status, UpstreamStatus: t.UpstreamStatus, In: t.In, Out: t.Out, Cut: t.Cut, Fault: encodeFault(t.Fault),
 		Rescued: t.Rescued, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
@@ -222,7 +224,7 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("not an incident record: %q is no incident id", j.Incident)
 	}
 	t := &trail.Trail{Incident: id, Began: j.Began, Client: octets(j.Client), Trusted: j.Trusted, Method: octets(j.Method),
-		Scheme: j.Scheme, Authority: octets(j.Authority), Path: octets(j.Path), Major: j.Major, Minor: j.Minor, Route: j.Route,
+		Scheme: j.Scheme, Authority: octets(j.Authority), Path: octets(j.Path), Major: j.Major, Minor: j.Minor, Call: j.Call, GRPCStatus: j.GRPCStatus, Route: j.Route,
 		HeadRead: trail.Stamp(j.HeadRead), BodyRead: trail.Stamp(j.BodyRead), Answered: trail.Stamp(j.Answered),
 		Ended: trail.Stamp(j.Ended), Status: j.Status, UpstreamStatus: j.UpstreamStatus, In: j.In, Out: j.Out, Cut: j.Cut,
 		Fault: decodeFault(j.Fault), Rescued: j.Rescued, Withheld: decodeFault(j.Withheld)}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dunglas/httpsfv"
@@ -193,6 +194,9 @@ func (j *judgement) told() bool {
 	}
 	if got := a.said("grpc-status"); got != r.GRPC {
 		j.bad("grpc-status %q, not %q", got, r.GRPC)
+	}
+	if !j.t.Call || strconv.Itoa(j.t.GRPCStatus) != r.GRPC {
+		j.bad("the trail says grpc-status %d of %v, not %s", j.t.GRPCStatus, j.t.Call, r.GRPC)
 	}
 	if r.Want == "" {
 		return true // what the upstream said

@@ -35,7 +35,7 @@ func (c *call) judgeCall() *fault.Fault {
 	case !message.IsGRPC(kind):
 		return c.line.Fault(fault.GRPCContentType).With("got", strconv.QuoteToASCII(string(kind)))
 	case status != nil:
-		if string(h.Bytes(status.Value)) != "0" {
+		if c.verdictOf(h, status) != 0 {
 			c.note(fault.GRPCTrailersOnlyError, -1)
 		}
 	default:
@@ -43,6 +43,16 @@ func (c *call) judgeCall() *fault.Fault {
 		c.calling = calling{on: true, coded: coding != nil && string(h.Bytes(coding.Value)) != "identity"}
 	}
 	return nil
+}
+
+// verdictOf notes the value of a grpc-status field; -1 if it is no number.
+func (c *call) verdictOf(h *message.Head, f *message.Field) int {
+	n, err := strconv.ParseUint(string(h.Bytes(f.Value)), 10, 16)
+	if err != nil {
+		return -1
+	}
+	c.x.Trail.GRPCStatus = int(n)
+	return int(n)
 }
 
 // follow takes a piece of the answer's messages.
@@ -93,7 +103,7 @@ func (c *call) concluded(trailer *message.Head) *fault.Fault {
 		return c.line.Fault(fault.GRPCStatusInBodyH1)
 	case status == nil:
 		return c.line.Fault(fault.GRPCStatusMissing)
-	case string(trailer.Bytes(status.Value)) != "0": // it failed, and says so
+	case c.verdictOf(trailer, status) != 0: // it failed, and says so
 	case g.left > 0:
 		return c.line.Fault(fault.GRPCMessageTruncated).With("want", strconv.FormatInt(g.size, 10)).
 			With("got", strconv.FormatInt(g.size-g.left, 10))

@@ -44,6 +44,10 @@ type Trail struct {
 	Status         int // what the client got; 0 if nothing could be sent; 499 if it was gone
 	UpstreamStatus int // what the last attempt that answered said; 0 if none did
 	In, Out        int64
+	// Call: the request is a call of gRPC. GRPCStatus is the grpc-status that its
+	// client got, -1 if none.
+	Call       bool
+	GRPCStatus int
 	// Cut: the answer began and could not be completed.
 	Cut bool
 
@@ -167,5 +171,6 @@ func (t *Trail) Reset() {
 	t.TLS = nil
 	t.Site, t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = "", 0, 0, "", 0, 0, 0, 0
 	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
+	t.Call, t.GRPCStatus = false, 0
 	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
 }
