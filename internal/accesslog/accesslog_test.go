@@ -85,10 +85,17 @@ func secure() *trail.Trail {
 	return t
 }
 
+func called() *trail.Trail {
+	t := lost()
+	t.Method, t.Path, t.Major, t.Minor = []byte("POST"), []byte("/shop.Orders/Place"), 2, 0
+	t.Status, t.Call, t.GRPCStatus = 200, true, 14
+	return t
+}
+
 var lines = []struct {
 	name string
 	t    *trail.Trail
-}{{"good", good()}, {"secure", secure()}, {"lost", lost()}, {"rescued", rescued()}, {"cut", cut()}, {"refused", refused()}, {"gone", gone()},
+}{{"good", good()}, {"secure", secure()}, {"lost", lost()}, {"rescued", rescued()}, {"cut", cut()}, {"refused", refused()}, {"gone", gone()}, {"called", called()},
 	{"empty", &trail.Trail{}}}
 
 func golden(t *testing.T, name string, got []byte) {
