@@ -230,6 +230,30 @@ func (x *Exchange) write() *fault.Fault {
 	x.Trail.Out += int64(n)
 	x.reply.head, x.reply.body = x.out.Head[:0], x.out.A[:0]
 	x.out = message.Out{}
+	return x.broke(err, total)
+}
+
+// Direct is the client's bare stream if the rest of the answer's body may go
+// straight to it, nil if not: until that is over nothing else may be sent. Passed
+// must hear of it.
+func (x *Exchange) Direct() loop.Stream {
+	r := &x.reply
+	if r.hold || r.kind != message.Sized || r.toHead || len(r.head)+len(r.body) > 0 {
+		return nil
+	}
+	s, _ := x.Client.Wire()
+	return s
+}
+
+// Passed counts what went straight to the client, and how that ended there.
+func (x *Exchange) Passed(n int64, err error) *fault.Fault {
+	x.Trail.Out += n
+	return x.broke(err, x.Loop.Now() >= x.Deadline)
+}
+
+// broke is the fault of a write that ended in err, nil if it is none. total: the
+// limit for the whole exchange came first.
+func (x *Exchange) broke(err error, total bool) *fault.Fault {
 	if err == nil {
 		return nil
 	}

@@ -200,6 +200,22 @@ func (a *Answer) Piece() (piece []byte, done bool, f *fault.Fault) {
 	return nil, true, nil
 }
 
+// Spliceable reports whether so much of a sized body is still to come that it
+// should go straight to the client.
+func (a *Answer) Spliceable() bool {
+	return a.Framing.Body == message.Sized && a.size == 0 && a.In.Len() == 0 && a.body.Left() >= loop.SpliceWorth
+}
+
+// Splice moves some of the rest of a Spliceable body straight to another stream
+// (loop.Splice).
+func (a *Answer) Splice(to loop.Stream, until loop.Time, stall int64, end loop.Time) (got, sent int64, err error) {
+	got, sent, err = loop.Splice(a.stream, to, a.body.Left(), until, stall, end)
+	a.Received += got
+	a.offset += got
+	a.body.Skip(got)
+	return got, sent, err
+}
+
 // Done reports whether the message is complete.
 func (a *Answer) Done() bool { return a.body.Done() }
 

@@ -140,3 +140,7 @@ func SelfConnect(l Loop) error {
 	defer s.close()
 	return s.connect(el.task(), Never)
 }
+
+// Pipes counts those that a loop keeps, and those in use. Must be called from a
+// task.
+func Pipes(l Loop) (kept, used int) { el := l.(*eloop); return len(el.pipes), el.piping }

@@ -145,6 +145,9 @@ type eloop struct {
 	inbox  []parcel
 	gone   bool
 
+	pipes  []*pipe // empty, see splice; the last one used is the next to be used
+	piping int     // in use
+
 	connections atomic.Int64 // accepted ones, and those that were given to it
 	rounds      atomic.Int64 // returns from epoll_pwait
 }
@@ -355,6 +358,7 @@ func (l *eloop) end() {
 				s.s.close() // its task forgot it
 			}
 		}
+		l.closePipes()
 		l.mu.Lock()
 		l.gone = true
 		l.closeFds()

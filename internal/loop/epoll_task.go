@@ -28,6 +28,7 @@ func (l *eloop) shrink() {
 	for _, t := range l.spent {
 		l.wheel.disarm(&t.timer) // it would wake the loop for nothing
 	}
+	l.closePipes()
 	clear(l.spent)
 	l.spent = l.spent[:0]
 }

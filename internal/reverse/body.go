@@ -177,7 +177,17 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 			return false, f
 		}
 		now := c.p.loop.Now()
-		err := a.Fill(min(limit, hold, now.Add(int64(glance))))
+		until := min(limit, hold, now.Add(int64(glance)))
+		err := loop.ErrNoSplice
+		if hold == loop.Never {
+			var f *fault.Fault
+			if f, err = c.splice(until); f != nil {
+				return false, f
+			}
+		}
+		if err == loop.ErrNoSplice {
+			err = a.Fill(until)
+		}
 		switch {
 		case err == nil:
 			return false, nil
@@ -208,6 +218,32 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 		}
 		return false, a.BodyEnded(err, s)
 	}
+}
+
+// spliceable is an upstream's side whose body can go straight to a stream.
+type spliceable interface {
+	Spliceable() bool
+	Splice(to loop.Stream, until loop.Time, stall int64, end loop.Time) (got, sent int64, err error)
+}
+
+// splice sends what comes of a large body straight to the client. f is a fault at
+// the client's side, err is how the wait for the upstream ended, as in Fill:
+// ErrNoSplice if the body must be copied.
+func (c *call) splice(until loop.Time) (f *fault.Fault, err error) {
+	a, ok := c.line.(spliceable)
+	if !ok || c.copies || c.calling.on || !a.Spliceable() {
+		return nil, loop.ErrNoSplice
+	}
+	to := c.x.Direct()
+	if to == nil {
+		return nil, loop.ErrNoSplice
+	}
+	got, sent, err := a.Splice(to, until, int64(c.x.Opts.Times.Reply), c.x.Deadline)
+	if sent < got {
+		return c.x.Passed(sent, err), nil
+	}
+	c.copies = err == loop.ErrNoSplice
+	return c.x.Passed(sent, nil), err
 }
 
 // finishes returns errFinished if the end of the stream is the end of the

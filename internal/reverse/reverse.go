@@ -140,6 +140,7 @@ type work struct {
 	sent       bool  // request fully handed to the kernel
 	tunnelled  int64 // bytes sent behind it
 	sendErr    error
+	copies     bool // the body cannot go straight to the client
 	expecting  bool // Expect was sent and no 100 has come
 	asked      bool // the client was told to continue
 	calling    calling

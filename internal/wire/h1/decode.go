@@ -128,6 +128,16 @@ func (d *Decoder) Next(in []byte) (data []byte, n int, err Error) {
 	return data, n, Error{}
 }
 
+// Skip counts n bytes of a sized body, at most Left, that went another way.
+func (d *Decoder) Skip(n int64) {
+	d.left -= n
+	d.off += n
+	d.received += n
+	if d.left == 0 {
+		d.state = done
+	}
+}
+
 // Done reports whether the whole body was consumed. A body that ends with the
 // connection is never done: Finish says so.
 func (d *Decoder) Done() bool { return d.state == done }
