@@ -31,6 +31,9 @@ func (k *Link) look(now loop.Time) loop.Time {
 
 // waited judges a silence of the upstream.
 func (k *Link) waited(now loop.Time) {
+	if k.begun == 0 {
+		k.large = nil
+	}
 	switch {
 	case k.broken != nil:
 		k.lost(k.broken)
@@ -233,6 +236,35 @@ func (k *Link) continuation(h h2.Header, b []byte) {
 			k.block = nil
 		}
 	}
+}
+
+// append is append for content. What is more than a line keeps comes from large
+// buffers that the link keeps for all of them.
+func (k *Link) append(dst, p []byte) []byte {
+	n := len(dst) + len(p)
+	if n <= cap(dst) || n <= bodyKept {
+		return append(dst, p...)
+	}
+	var to []byte
+	if i := len(k.large) - 1; i >= 0 && cap(k.large[i]) >= n {
+		to, k.large = k.large[i], k.large[:i]
+	} else {
+		to = make([]byte, 0, max(largeLeast, 2*n))
+	}
+	to = append(append(to, dst...), p...)
+	k.spareOf(dst)
+	return to
+}
+
+// spareOf takes b back if it is large, and returns what its owner may keep of it.
+func (k *Link) spareOf(b []byte) []byte {
+	if cap(b) <= bodyKept {
+		return b[:0]
+	}
+	if cap(b) >= largeLeast && cap(b) <= 2*largeLeast && len(k.large) < largeKept {
+		k.large = append(k.large, b[:0])
+	}
+	return nil
 }
 
 // known returns the line of a stream. A stream that was never opened ends the

@@ -414,7 +414,7 @@ func (l *Line) content(p []byte, ends bool) {
 		l.mismatch()
 		return
 	}
-	l.data = append(l.data, p...)
+	l.data = l.link.append(l.data, p)
 	l.news = true
 	if ends {
 		l.finish()
@@ -525,9 +525,7 @@ func (l *Line) Release() {
 	if cap(l.tstore) > storeKept {
 		l.tstore = nil
 	}
-	if cap(l.data)+cap(l.lent) > bodyKept {
-		l.data, l.lent = nil, nil
-	}
+	l.data, l.lent = l.link.spareOf(l.data), l.link.spareOf(l.lent)
 	if cap(l.queue) > 2 {
 		l.queue = nil
 	}

@@ -48,6 +48,13 @@ const (
 	// blockFrames bounds the frames that one field block comes in. Its bytes have the
 	// limit of heads, which compression makes smaller.
 	blockFrames = 64
+	// bulk is how much is read at once of a connection that brings more than a usual
+	// buffer holds.
+	bulk = 128 << 10
+	// largeLeast is the least size of the buffers that a link keeps for content that
+	// waits, largeKept how many it keeps.
+	largeLeast = 128 << 10
+	largeKept  = 32
 	// firstLine bounds what is read of a server that speaks no HTTP/2, to quote it.
 	firstLine = 256
 	// suspicious is how long a connection may have been silent before a request is
@@ -112,6 +119,7 @@ type Link struct {
 	ends     bool   // and ends with it
 	pieces   int
 	patience int
+	large    [][]byte  // buffers for content, empty
 	heard    loop.Time // when something last came
 	active   loop.Time // when the first of the present requests began
 	pinged   loop.Time // when an unanswered PING was sent; 0 if none is
@@ -399,16 +407,24 @@ func (k *Link) send(b []byte) error {
 
 // read is the task that reads for all lines.
 func (k *Link) read() {
+	big := false // the input has a large buffer
 	for k.cause == nil {
 		if !k.take() {
 			break
 		}
-		k.in.ReleaseEmpty()
+		if k.begun == 0 || !big {
+			k.in.ReleaseEmpty()
+			big = false
+		}
 		now := k.loop.Now()
 		err := k.stream.Fill(&k.in, k.look(now))
 		now = k.loop.Now()
 		switch {
 		case err == nil:
+			if !big && k.in.Room() == 0 {
+				big = true
+				k.in.Grow(bulk)
+			}
 			k.heard = now
 			k.pinged = 0
 			k.answered()
