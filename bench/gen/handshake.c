@@ -1,8 +1,10 @@
 // handshake: a new TLS connection for each request, for what handshakes cost.
 //
-//   handshake PORT PATH CONNS SECONDS full|resume
+//   handshake PORT PATH CONNS SECONDS full|resume 1.2|1.3
 //
-// full offers no session; resume continues the latest one that the server gave.
+// full offers no session; resume continues the latest one that the server gave. Only
+// that version of TLS is offered: a resumed handshake of 1.3 has a key exchange, one
+// of 1.2 has none.
 // A connection that does the other thing is an error, after the first for resume.
 // Prints "RESULT requests microseconds errors p50 p99 p99.9" (in us, from the
 // connect to the answer's last byte).
@@ -130,12 +132,14 @@ static void go(struct conn *c) {
 }
 
 int main(int argc, char **argv) {
-	if (argc < 6) { fprintf(stderr, "usage: handshake PORT PATH CONNS SECONDS full|resume\n"); return 2; }
-	int conns = atoi(argv[3]);
+	if (argc < 7) { fprintf(stderr, "usage: handshake PORT PATH CONNS SECONDS full|resume 1.2|1.3\n"); return 2; }
+	int conns = atoi(argv[3]), version = strcmp(argv[6], "1.2") ? TLS1_3_VERSION : TLS1_2_VERSION;
 	resume = !strcmp(argv[5], "resume");
 	to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	request_len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: handshake/1.0\r\nAccept: */*\r\nConnection: close\r\n\r\n", argv[2]);
 	ctx = SSL_CTX_new(TLS_client_method());
+	SSL_CTX_set_min_proto_version(ctx, version);
+	SSL_CTX_set_max_proto_version(ctx, version);
 	SSL_CTX_set_session_cache_mode(ctx, resume ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL : SSL_SESS_CACHE_OFF);
 	SSL_CTX_sess_set_new_cb(ctx, on_session);
 	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);

@@ -23,6 +23,7 @@ type workload struct {
 	stream int    // h2load: streams a connection
 	rate   int    // gen: requests a second
 	resume bool   // handshake: continue sessions
+	old    bool   // handshake: TLS 1.2, not 1.3
 	h2up   bool   // the upstream speaks HTTP/2, to contenders that can
 }
 
@@ -41,6 +42,8 @@ var workloads = []workload{
 	{name: "tls-newconn", tool: "wrk", path: "/128", body: 128, conns: 32, tls: true, header: "Connection: close"},
 	{name: "tls-handshake", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true},
 	{name: "tls-resume", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true, resume: true},
+	{name: "tls12-handshake", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true, old: true},
+	{name: "tls12-resume", tool: "handshake", path: "/128", body: 128, conns: 32, tls: true, old: true, resume: true},
 	{name: "tls-h2-64x1", tool: "h2load", path: "/128", body: 128, conns: 64, tls: true, stream: 1},
 	{name: "tls-h2-16x16", tool: "h2load", path: "/128", body: 128, conns: 16, tls: true, stream: 16},
 	{name: "h2up-64", tool: "wrk", path: "/128", body: 128, conns: 64, h2up: true},
@@ -85,11 +88,14 @@ func (s *settings) load(w workload, port int, d time.Duration) *exec.Cmd {
 	case "gen":
 		return s.pinned(1, filepath.Join(s.dir, "bin", "gen"), strconv.Itoa(port), w.path, conns, strconv.Itoa(w.rate), seconds)
 	case "handshake":
-		kind := "full"
+		kind, version := "full", "1.3"
 		if w.resume {
 			kind = "resume"
 		}
-		return s.pinned(1, filepath.Join(s.dir, "bin", "handshake"), strconv.Itoa(port), w.path, conns, seconds, kind)
+		if w.old {
+			version = "1.2"
+		}
+		return s.pinned(1, filepath.Join(s.dir, "bin", "handshake"), strconv.Itoa(port), w.path, conns, seconds, kind, version)
 	case "h2load":
 		return s.pinned(1, "h2load", "-t", threads, "-c", conns, "-m", strconv.Itoa(w.stream), "-D", seconds, url)
 	}
