@@ -220,18 +220,24 @@ const (
 	slashes
 )
 
+// striking marks the bytes that may make a path odd.
+var striking = [256]bool{'/': true, '%': true, ';': true, '\\': true}
+
 // odditiesOf looks a path over.
 func odditiesOf(path []byte) (o oddities) {
-	previous := byte(0)
 	for i, c := range path {
+		if !striking[c] {
+			continue
+		}
 		switch c {
 		case '/':
-			if previous == '/' {
-				o |= empty
-			}
-		case '.':
-			if previous == '/' {
-				o |= dots
+			if i+1 < len(path) {
+				switch path[i+1] {
+				case '/':
+					o |= empty
+				case '.':
+					o |= dots
+				}
 			}
 		case '%':
 			o |= encoded
@@ -248,7 +254,6 @@ func odditiesOf(path []byte) (o oddities) {
 		case '\\':
 			o |= slashes
 		}
-		previous = c
 	}
 	if o&(slashes|params) != 0 {
 		// Behind what only some take for the end of a segment there may be an empty one,
@@ -260,6 +265,11 @@ func odditiesOf(path []byte) (o oddities) {
 	}
 	return o
 }
+
+// maxReading bounds the bytes of all readings of one path: each costs the sender a
+// byte, and us up to 15. Two readings of the longest path that is usual fit, and all of
+// one that is longer than any that people see.
+const maxReading = 16 << 10
 
 // readings are the bits of appendReading that make a difference for a path with
 // these oddities.
@@ -273,6 +283,14 @@ func readings(o oddities) oddities { return o &^ encoded }
 func appendReading(dst, path []byte, as oddities) []byte {
 	base := len(dst)
 	for i := 0; i < len(path); i++ {
+		j := i
+		for j < len(path) && path[j] != '%' && path[j] != '\\' {
+			j++
+		}
+		dst = append(dst, path[i:j]...)
+		if i = j; i == len(path) {
+			break
+		}
 		c := path[i]
 		switch {
 		case c == '\\' && as&slashes != 0:

@@ -30,6 +30,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -111,7 +112,7 @@ const (
 	// NoRoute: no route of the site matches.
 	NoRoute
 	// Ambiguous: the target can be read in more than one way, and the readings lead
-	// to different routes, or sites.
+	// to different routes, or sites; or there is too much of it to find that out.
 	Ambiguous
 )
 
@@ -298,6 +299,10 @@ func (f *Finder) Find(t *Table, r *Request) Found {
 	found := Found{Site: int(s.index), Route: route, Other: -1}
 	if odd &^= encoded; odd != 0 {
 		normal := f.q.path
+		if len(path)<<bits.OnesCount8(uint8(odd)) > maxReading {
+			found.Outcome = Ambiguous // for all that we are willing to find out
+			return found
+		}
 		for as := readings(odd); as != 0; as = (as - 1) & readings(odd) {
 			f.read = appendReading(f.read[:0], path, as)
 			f.q.path = f.read

@@ -250,6 +250,19 @@ func TestReadings(t *testing.T) {
 			t.Errorf("%s: %+v, want route %d", path, got, want)
 		}
 	}
+	// What would cost too much to read is not read.
+	for path, want := range map[string]Outcome{
+		"/api/" + strings.Repeat("a/", 4000) + "/b":          Owned,
+		"/api/" + strings.Repeat("a/", 4200) + "/b":          Ambiguous,
+		"/api/" + strings.Repeat("a/", 400) + "//;.%2F/b":    Owned,
+		"/api/" + strings.Repeat("a/", 600) + "//;.%2F/b":   Ambiguous,
+		"/api/" + strings.Repeat("a/", 100_000) + "%C3%BC/b": Owned,
+	} {
+		var f Finder
+		if got := f.Find(c, ask("GET", "a", path)); got.Outcome != want {
+			t.Errorf("%d bytes that end in %s: %+v, want %d", len(path), path[len(path)-5:], got, want)
+		}
+	}
 	// One route that takes everything: nothing to be in doubt about.
 	var f Finder
 	c = table(t, Site{Hosts: []string{"any"}, Routes: []Match{{}}})
