@@ -255,7 +255,7 @@ func TestReadings(t *testing.T) {
 		"/api/" + strings.Repeat("a/", 4000) + "/b":          Owned,
 		"/api/" + strings.Repeat("a/", 4200) + "/b":          Ambiguous,
 		"/api/" + strings.Repeat("a/", 400) + "//;.%2F/b":    Owned,
-		"/api/" + strings.Repeat("a/", 600) + "//;.%2F/b":   Ambiguous,
+		"/api/" + strings.Repeat("a/", 600) + "//;.%2F/b":    Ambiguous,
 		"/api/" + strings.Repeat("a/", 100_000) + "%C3%BC/b": Owned,
 	} {
 		var f Finder
