@@ -194,6 +194,15 @@ func prefaces() []*Recipe {
 			"HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
 		opens("h2_got_http1/post", fault.H2GotHTTP1, "speaks HTTP/1.1 only; nothing was processed, so POST is safe", old).asks(postHello),
 
+		agreed("h2_got_http1/alpn", fault.H2GotHTTP1, "agrees to HTTP/2 and speaks HTTP/1.1, which serves when it is asked for that", func(h *h2) {
+			h.raw(old)
+			h.end(FIN)
+		}).status(200).body(hello).lost(),
+		agreed("h2_got_http1/alpn-post", fault.H2GotHTTP1, "agrees to HTTP/2 and speaks HTTP/1.1; a POST is sent again", func(h *h2) {
+			h.raw(old)
+			h.end(FIN)
+		}).asks(postHello).status(200).body(hello).lost(),
+
 		invalid("", "has a MAX_FRAME_SIZE of 100", 0, 0, "\x00\x05\x00\x00\x00\x64"),
 		invalid("/window", "has an INITIAL_WINDOW_SIZE of 2^31", 0, 0, "\x00\x04\x80\x00\x00\x00"),
 		invalid("/push", "wants to be pushed to, as only a client may", 0, 0, "\x00\x02\x00\x00\x00\x01"),
@@ -451,10 +460,8 @@ func resets() []*Recipe {
 		h.serve()
 	}).asks(postBig).uploads(huge).status(413).body("big").lost()
 	enough.Notes = []fault.ID{fault.H2RSTNoError}
-	fallback := over2("h2_rst_http11_required/alpn", fault.H2RSTHTTP11Required,
-		"wants HTTP/1.1 when asked over HTTP/2, and answers there", nil).status(200).body(hello).lost()
-	fallback.overTLS("h2", "http/1.1")
-	fallback.serve = secured2(unread(func(h *h2, s *h2Stream) { h.rst(s, http2.ErrCodeHTTP11Required) }), "h2", "http/1.1")
+	fallback := agreed("h2_rst_http11_required/alpn", fault.H2RSTHTTP11Required, "wants HTTP/1.1 when asked over HTTP/2, and answers there",
+		unread(func(h *h2, s *h2Stream) { h.rst(s, http2.ErrCodeHTTP11Required) })).status(200).body(hello).lost()
 	fallbackPOST := *fallback
 	fallbackPOST.Name, fallbackPOST.Request = "h2_rst_http11_required/alpn-post", postHello
 
@@ -472,6 +479,9 @@ func resets() []*Recipe {
 		late("h2_rst_cancel/late", fault.H2RSTCancel, http2.ErrCodeCancel, "cancels after 4 MiB"),
 		beside("h2_rst_cancel/beside", fault.H2RSTCancel, http2.ErrCodeCancel, "cancels one of three streams and answers the others"),
 		reset("h2_rst_internal", fault.H2RSTInternal, http2.ErrCodeInternal, "fails on every request, as a Go handler that panics"),
+		agreed("h2_rst_internal/tls", fault.H2RSTInternal, "fails on every request, over TLS", each(func(h *h2, s *h2Stream) {
+			h.rst(s, http2.ErrCodeInternal)
+		})),
 		reset("h2_rst_internal/post", fault.H2RSTInternal, http2.ErrCodeInternal, "fails on a POST: perhaps processed").asks(postHello).lost(),
 		late("h2_rst_internal/late", fault.H2RSTInternal, http2.ErrCodeInternal, "fails after 4 MiB"),
 		callReset(),
@@ -577,6 +587,12 @@ func losses() []*Recipe {
 		lost("h2_conn_lost", "reads the request and hangs up", FIN),
 		lost("h2_conn_lost/rst", "reads the request and resets the connection", RST),
 		lost("h2_conn_lost/post", "reads a POST and hangs up: perhaps processed", FIN).asks(postHello).lost(),
+		agreed("h2_conn_lost/tls", fault.H2ConnLost, "reads the request over TLS and hangs up", each(func(h *h2, s *h2Stream) { h.end(FIN) })),
+		agreed("h2_conn_lost/tls-late", fault.H2ConnLost, "hangs up after 4 MiB over TLS", each(func(h *h2, s *h2Stream) {
+			if h.headers(s.id, false, ":status", "200") && h.much(s, long) {
+				h.end(FIN)
+			}
+		})).mustCut(),
 		inBody("h2_conn_lost/body", "hangs up in its body", FIN),
 		late("h2_conn_lost/late", "hangs up after 4 MiB", FIN),
 		late("h2_conn_lost/late-rst", "resets the connection after 4 MiB", RST),
@@ -603,6 +619,8 @@ func floods() []*Recipe {
 	}
 	return []*Recipe{
 		flood("", "sends PING without end", frame(http2.FramePing, 0, 0, "12345678")),
+		agreed("h2_control_flood/tls", fault.H2ControlFlood, "sends PING without end, over TLS",
+			says(strings.Repeat(frame(http2.FramePing, 0, 0, "12345678"), 50_000))),
 		flood("/settings", "sends SETTINGS without end", frame(http2.FrameSettings, 0, 0, "")),
 		over2("h2_control_flood/data", fault.H2ControlFlood, "sends empty DATA without end",
 			says(good200, strings.Repeat(frame(http2.FrameData, 0, hereID, ""), 50_000))).cut(),
@@ -611,25 +629,19 @@ func floods() []*Recipe {
 	}
 }
 
-// overTLS makes the recipe's origin one with TLS that agrees to one of these
-// protocols (ALPN).
-func (r *Recipe) overTLS(protocols ...string) *Recipe {
+// agreed is a recipe of an origin with TLS that agrees to HTTP/2 (ALPN) and serves it
+// with f; to whoever does not offer it, it serves HTTP/1.1 well.
+func agreed(name string, want fault.ID, why string, f func(*h2)) *Recipe {
+	r := refused(name, want, "").because(why).does(func(c *Conn) {
+		switch {
+		case !c.secure(presentGood, func(t *tls.Config) { t.NextProtos = []string{"h2", "http/1.1"} }):
+			c.FIN()
+		case c.conn.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2":
+			overH2(f)(c)
+		default:
+			c.GoodAll()
+		}
+	})
 	r.Where, r.start = TLS, listenSecure
 	return r
-}
-
-// secured2 makes the connection TLS, and serves HTTP/2 with f or HTTP/1.1 well, as
-// was agreed.
-func secured2(f func(*h2), protocols ...string) func(*Conn) {
-	return func(c *Conn) {
-		if !c.secure(presentGood, func(t *tls.Config) { t.NextProtos = protocols }) {
-			c.FIN()
-			return
-		}
-		if c.conn.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2" {
-			overH2(f)(c)
-			return
-		}
-		c.GoodAll()
-	}
 }
