@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/explain"
@@ -37,18 +38,32 @@ func (x *Exchange) recognise() {
 	}
 }
 
-// impatient names a fault after the client's own limit if that is what has
-// passed.
+// tick is how far the clocks of a call's two servers may be apart: both of them end
+// it when its time is over.
+const tick = 10 * time.Millisecond
+
+// impatient names a fault after the client's own limit if that is what has passed.
+// The upstream knows the limit, too, and may be first to call it a day.
 func (x *Exchange) impatient(f *fault.Fault) {
-	if x.patience > 0 && (f.ID == fault.TotalTimeout || f.ID == fault.DeadlineBeforeAttempt ||
-		f.Row().Class == fault.ClassTooSlow && f.Row().Side == fault.Upstream && x.Loop.Now() >= x.Deadline) {
-		f.ID, f.At = fault.GRPCDeadline, fault.Await
-		for i := range f.Param {
-			if f.Param[i].Name == "limit" {
-				f.Param[i].Value = x.Patience()
-			}
+	if x.patience == 0 {
+		return
+	}
+	late := x.Loop.Now().Add(int64(tick)) >= x.Deadline
+	switch {
+	case f.ID == fault.TotalTimeout, f.ID == fault.DeadlineBeforeAttempt:
+	case late && f.ID == fault.H2RSTCancel:
+	case late && f.Row().Class == fault.ClassTooSlow && f.Row().Side == fault.Upstream:
+	default:
+		return
+	}
+	f.ID, f.At = fault.GRPCDeadline, fault.Await
+	for i := range f.Param {
+		if f.Param[i].Name == "limit" {
+			f.Param[i].Value = x.Patience()
+			return
 		}
 	}
+	f.With("limit", x.Patience())
 }
 
 // explains is what the explanation of the trail's fault is made from.

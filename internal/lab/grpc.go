@@ -86,6 +86,10 @@ func grpcRecipes() []*Recipe {
 		says("grpc_compressed_flag_bad", fault.GRPCCompressedFlagBad, "13", "sends a compressed message and does not say how", nil, grpcMessage(1, hello)),
 		says("grpc_compressed_flag_bad/flag", fault.GRPCCompressedFlagBad, "13", "sends a message with flag 7", []string{"grpc-encoding", "gzip"}, grpcMessage(7, hello)),
 		call("grpc_deadline", fault.GRPCDeadline, "4", "does not answer a call that has 200 ms", func(h *h2, s *h2Stream) { h.serve() }).asks(callSoon),
+		call("grpc_deadline/cancel", fault.GRPCDeadline, "4", "cancels a call when its 200 ms are over", func(h *h2, s *h2Stream) {
+			h.serveFor(10 * Gap)
+			h.rst(s, http2.ErrCodeCancel)
+		}).asks(callSoon),
 		call("grpc_deadline/late", fault.GRPCDeadline, "4", "stops in the answer to a call that has 200 ms", func(h *h2, s *h2Stream) {
 			if h.headers(s.id, false, grpcKind...) && h.data(s, false, good[:7]) {
 				h.serve()

@@ -156,6 +156,7 @@ var seen = map[string]string{
 	"grpc_message_truncated/prefix":            `200 "\x00\x00\x00\x00\x05hello\x00\x00" grpc-status=0`,
 	"grpc_compressed_flag_bad":                 `200 "\x01\x00\x00\x00\x05hello" grpc-status=0`,
 	"grpc_compressed_flag_bad/flag":            `200 "\a\x00\x00\x00\x05hello" grpc-status=0`,
+	"grpc_deadline/cancel":                     "0, 0 bytes, the stream was reset with CANCEL",
 	"grpc_deadline":                            "0, 0 bytes, silence",
 	"grpc_deadline/late":                       "200, 7 bytes, silence",
 	"grpc_trailers_only_error":                 `200 ""`,
