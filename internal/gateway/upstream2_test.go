@@ -772,3 +772,67 @@ func TestUpstreamHTTP2BreaksAtEveryByte(t *testing.T) {
 		}
 	})
 }
+
+// A client that waits for a 100 gets the upstream's, and one that asks for an upgrade
+// gets the answer to its request without: HTTP/2 has none.
+func TestUpstreamHTTP2AsksFirst(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		target := origin2(t, mirror(), new(atomic.Int64))
+		url, _ := front(t, epoll, nil, target)
+		client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Hour}}
+		defer client.CloseIdleConnections()
+		q, _ := http.NewRequest("POST", url+"/echo", bytes.NewReader(pattern(100_000)))
+		q.Header.Set("Expect", "100-continue")
+		a, err := client.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(a.Body)
+		a.Body.Close()
+		if err != nil || !bytes.Equal(got, pattern(100_000)) {
+			t.Errorf("%d bytes came back, %v", len(got), err)
+		}
+		q, _ = http.NewRequest("POST", url+"/refuse", bytes.NewReader(pattern(100_000)))
+		q.Header.Set("Expect", "100-continue")
+		if a, err = client.Do(q); err != nil {
+			t.Fatal(err)
+		}
+		got, _ = io.ReadAll(a.Body)
+		a.Body.Close()
+		if a.StatusCode != 413 || string(got) != "too big" {
+			t.Errorf("%d %q", a.StatusCode, got)
+		}
+		q, _ = http.NewRequest("GET", url+"/bytes/5", nil)
+		q.Header.Set("Connection", "upgrade")
+		q.Header.Set("Upgrade", "websocket")
+		q.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+		if a, err = client.Do(q); err != nil {
+			t.Fatal(err)
+		}
+		got, _ = io.ReadAll(a.Body)
+		a.Body.Close()
+		if a.StatusCode != 200 || !bytes.Equal(got, pattern(5)) {
+			t.Errorf("%d %q", a.StatusCode, got)
+		}
+	})
+}
+
+// Connections are not kept where none is to be.
+func TestUpstreamHTTP2KeepsNone(t *testing.T) {
+	engines(t, func(t *testing.T, epoll bool) {
+		var opened atomic.Int64
+		target := origin2(t, mirror(), &opened)
+		url, _ := front(t, epoll, func(o *Options) { o.Upstream.MaxIdle = -1 }, target)
+		for range 3 {
+			a, err := http.Get(url + "/bytes/5")
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.Copy(io.Discard, a.Body)
+			a.Body.Close()
+		}
+		if n := opened.Load(); n != 3 {
+			t.Errorf("%d connections for 3 requests", n)
+		}
+	})
+}

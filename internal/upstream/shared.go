@@ -115,7 +115,7 @@ func (p *Local) part(c *Conn) {
 	b.inFlight--
 	c.Served++
 	c.Idled = p.loop.Now()
-	if p.closed {
+	if p.closed || c.users == 0 && p.up.o.MaxIdle < 0 {
 		c.Shared.Close()
 	}
 }
