@@ -26,6 +26,12 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 	dst = append(dst, `","kind":"access"`...)
 	dst = appendMember(dst, "client.address", t.Client)
 	dst = appendMember(dst, "http.request.method", t.Method)
+	switch {
+	case t.Major == 2:
+		dst = append(dst, `,"network.protocol.version":"2"`...)
+	case t.Major == 1 && t.Minor == 0:
+		dst = append(dst, `,"network.protocol.version":"1.0"`...)
+	}
 	host, port := splitHost(t.Authority)
 	dst = appendMember(dst, "server.address", host)
 	if isNumber(port) {
