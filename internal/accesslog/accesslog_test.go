@@ -80,7 +80,7 @@ func gone() *trail.Trail {
 
 func secure() *trail.Trail {
 	t := good()
-	t.Scheme, t.Major, t.Minor, t.Call, t.GRPCStatus = "https", 2, 0, true, 14
+	t.Scheme, t.Major, t.Minor = "https", 2, 0
 	t.TLS = &trail.TLS{Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "shop.\x1bexample.org", Resumed: true}
 	return t
 }

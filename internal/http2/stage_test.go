@@ -166,12 +166,12 @@ func (a answers) Respond(x *exchange.Exchange) *fault.Fault {
 			return f
 		}
 		return fault.New(fault.GatewayInternalError, "value", "late")
-	case "/wait": // for a client that goes away
+	case "/wait": // for a client that goes away, which interrupts
 		for {
 			if f := x.Client.Gone(false); f != nil {
 				return f
 			}
-			_ = a.l.Sleep(a.l.Now().Add(int64(time.Millisecond)))
+			_ = a.l.Sleep(loop.Never)
 		}
 	case "/body": // waits for the body, then answers
 		for {

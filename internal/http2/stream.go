@@ -27,8 +27,9 @@ type Stream struct {
 	wrong   *fault.Fault // what is wrong with the head
 	code    h2.Code      // that ends the stream behind the answer to a malformed request
 
-	open bool  // as the protocol counts
-	dead error // nobody waits for the answer
+	task loop.Task // that runs the exchange
+	open bool      // as the protocol counts
+	dead error     // nobody waits for the answer
 
 	// The body.
 	remote   bool        // END_STREAM came
@@ -143,7 +144,9 @@ func (s *Stream) bodyTooLarge(size int64) *fault.Fault {
 // serve is the task of the request.
 func (s *Stream) serve() {
 	c := s.c
+	s.task = c.loop.Current()
 	c.host.ServeStream(s)
+	s.task = nil
 	s.Settle(true)
 	s.Release()
 	if c.live--; c.live > 0 {
@@ -255,6 +258,10 @@ func (s *Stream) die(err error, how fate) {
 	s.c.shut(s, how)
 	s.wakeReader()
 	s.wakeWriter()
+	// Whatever its exchange waits for, nobody wants it any more.
+	if s.task != nil && s.task != s.c.loop.Current() {
+		s.task.Interrupt()
+	}
 }
 
 func (s *Stream) wakeReader() {
@@ -323,6 +330,9 @@ func (s *Stream) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 		s.reader = l.Current()
 		err := l.Park(l.Now().Add(int64(s.c.o.BodyRead)))
 		s.reader = nil
+		if s.dead != nil {
+			continue
+		}
 		switch err {
 		case loop.ErrInterrupted:
 			return nil, false, fault.Interrupted

@@ -82,9 +82,8 @@ func (c *call) fillHead() *fault.Fault {
 				c.a.FirstByte = x.Stamp()
 			}
 			return nil
-		case err == loop.ErrInterrupted:
-			continue
-		case err == loop.ErrTimeout && c.p.loop.Now() < limit:
+		case err == loop.ErrInterrupted, err == loop.ErrTimeout && c.p.loop.Now() < limit:
+			// A client of HTTP/2 that cancels its request interrupts us.
 			if f := x.Client.Gone(false); f != nil {
 				return f
 			}

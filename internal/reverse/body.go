@@ -192,6 +192,9 @@ func (c *call) fillBody(hold loop.Time) (over bool, f *fault.Fault) {
 		case err == nil:
 			return false, nil
 		case err == loop.ErrInterrupted:
+			if f := x.Client.Gone(x.Begun()); f != nil {
+				return false, f
+			}
 			continue
 		case err == loop.ErrFull:
 			return true, nil
