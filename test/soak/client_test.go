@@ -531,6 +531,10 @@ func tunnel(c *client) {
 	resp, err := http.ReadResponse(c.in, &http.Request{Method: "GET"})
 	e := expectation{certain: true}
 	defer func() { c.world.over(c.kind, q.id, e) }()
+	if err == nil && resp.StatusCode == http.StatusOK {
+		e.status = 200 // a server of HTTP/2 was asked: there is no upgrade
+		return
+	}
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Sec-WebSocket-Accept") != acceptKey(key) {
 		// A server that dies after it agreed may take the tunnel with it, not the 101.
 		c.fail("tunnel: %v: %v %v", q, resp, err)

@@ -18,7 +18,7 @@ func TestFewFiles(t *testing.T) { onEngines(t, fewFiles) }
 func fewFiles(t *testing.T, args ...string) {
 	const files = 256
 	w := newWorld(t)
-	p := launchIn(t, []string{gatewayFiles + "=" + strconv.Itoa(files)}, newCertificate(t), append(args, "--loops", "2", "--pool-idle", "0", newOrigin(t, w, nil).address)...)
+	p := launchIn(t, []string{gatewayFiles + "=" + strconv.Itoa(files)}, newCertificate(t), append(args, "--loops", "2", "--pool-idle", "0", newOrigin(t, w, nil, false).address)...)
 	var old []*client
 	for range 8 {
 		c := &client{world: w, kind: "was there first", over: make(chan struct{}), rand: rand.New(rand.NewPCG(w.seed, uint64(len(old)))), dial: plain, p: p}

@@ -54,7 +54,7 @@ func frozen(t *testing.T, args ...string) {
 		alone.Process.Kill()
 		alone.Wait()
 	})
-	good := newOrigin(t, w, nil)
+	good := newOrigin(t, w, nil, false)
 	p := launch(t, cert, append(args, "--loops", "2", "--timeout-first-byte", "2s", "--timeout-connect", "2s",
 		ln.Addr().String(), good.address)...)
 	served := func() bool { // by the one that is alone, in some tries

@@ -22,7 +22,8 @@ import (
 type origin struct {
 	w       *world
 	address string
-	cert    *certificate // nil: plain HTTP
+	cert    *certificate // nil: no TLS
+	h2c     bool         // HTTP/2 without TLS, beside HTTP/1.1
 	server  *http.Server
 	done    chan struct{} // closed when this life is over; nil while it is dead
 
@@ -30,9 +31,9 @@ type origin struct {
 	conns map[net.Conn]bool
 }
 
-func newOrigin(t *testing.T, w *world, cert *certificate) *origin {
+func newOrigin(t *testing.T, w *world, cert *certificate, h2c bool) *origin {
 	t.Helper()
-	o := &origin{w: w, cert: cert, conns: map[net.Conn]bool{}}
+	o := &origin{w: w, cert: cert, h2c: h2c, conns: map[net.Conn]bool{}}
 	// Below the ports of outgoing connections: one of these must not take the place
 	// of a server that is dead for a moment.
 	for range 200 {
@@ -51,6 +52,9 @@ func (o *origin) target() string {
 	if o.cert != nil {
 		return "https://" + o.address
 	}
+	if o.h2c {
+		return "h2c://" + o.address
+	}
 	return o.address
 }
 
@@ -60,6 +64,10 @@ func (o *origin) start() error {
 		return err
 	}
 	o.server = &http.Server{Handler: o, ConnState: o.track, ErrorLog: log.New(io.Discard, "", 0)}
+	o.server.Protocols = new(http.Protocols)
+	o.server.Protocols.SetHTTP1(true)
+	o.server.Protocols.SetHTTP2(o.cert != nil)
+	o.server.Protocols.SetUnencryptedHTTP2(o.h2c)
 	o.done = make(chan struct{})
 	go func(s *http.Server, done chan struct{}) { // ends with kill
 		defer close(done)
@@ -116,11 +124,14 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	o.w.speaks(r)
 	if r.Method == http.MethodPost {
 		o.w.executes(id)
 	}
 	if part[2] == "echo" {
-		o.echo(w, r)
+		if r.ProtoMajor == 1 { // else the wish to upgrade has not come this far
+			o.echo(w, r)
+		}
 		return
 	}
 	if r.Method == http.MethodPost || r.Method == http.MethodPut {

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -47,12 +48,13 @@ type world struct {
 	mu       sync.Mutex
 	expect   map[uint64]expectation
 	executed map[uint64]int
+	spoken   map[string]int // requests that came to servers, by protocol
 	tally    map[string]int
 }
 
 func newWorld(t *testing.T) *world {
 	return &world{t: t, seed: seed(t), calls: make(chan struct{}, 2*requestsADeath), expect: map[uint64]expectation{},
-		executed: map[uint64]int{}, tally: map[string]int{}}
+		executed: map[uint64]int{}, spoken: map[string]int{}, tally: map[string]int{}}
 }
 
 // expectation is what the log must say of a request.
@@ -73,6 +75,17 @@ func (w *world) executes(id uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.executed[id]++
+}
+
+// speaks notes how requests come to servers.
+func (w *world) speaks(r *http.Request) {
+	how := r.Proto
+	if r.TLS != nil {
+		how += " over TLS"
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spoken[how]++
 }
 
 // over notes that a request is over.
@@ -166,7 +179,7 @@ func onEngines(t *testing.T, test func(t *testing.T, args ...string)) {
 func soak(t *testing.T, args ...string) {
 	w := newWorld(t)
 	cert := newCertificate(t)
-	origins := []*origin{newOrigin(t, w, nil), newOrigin(t, w, nil), newOrigin(t, w, cert)}
+	origins := []*origin{newOrigin(t, w, nil, false), newOrigin(t, w, nil, false), newOrigin(t, w, cert, false), newOrigin(t, w, nil, true)}
 	// Connections to servers are kept for a second only, so that what is open when
 	// all is quiet is a leak. A small answer is held back until it is whole, so that
 	// no death of a server is seen, however slow the machine.
@@ -199,7 +212,12 @@ func soak(t *testing.T, args ...string) {
 	}
 	p.stop(t)
 	w.account(p)
-	t.Logf("%d requests: %v; %d deaths of servers", w.next.Load(), w.tally, w.kills.Load()/2)
+	for _, how := range []string{"HTTP/1.1", "HTTP/1.1 over TLS", "HTTP/2.0", "HTTP/2.0 over TLS"} {
+		if w.spoken[how] == 0 {
+			w.fail("no request came to a server in %s", how)
+		}
+	}
+	t.Logf("%d requests: %v; to servers %v; %d deaths of servers", w.next.Load(), w.tally, w.spoken, w.kills.Load()/2)
 	if n := w.failures.Load(); n > 20 {
 		t.Errorf("%d failures in all", n)
 	}

@@ -18,7 +18,7 @@ func TestStop(t *testing.T) { onEngines(t, stop) }
 func stop(t *testing.T, args ...string) {
 	w := newWorld(t)
 	cert := newCertificate(t)
-	o := newOrigin(t, w, nil)
+	o := newOrigin(t, w, nil, false)
 	p := launch(t, cert, append(args, "--loops", "2", o.address)...)
 	// Pipelined requests behind an answer that closes are the client's to send again,
 	// and a tunnel has no end to wait for.
