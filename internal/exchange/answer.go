@@ -78,7 +78,8 @@ func (x *Exchange) answer(status int) {
 	}
 	format := explain.Negotiate(x.accept())
 	body := explain.Render(nil, &a, format)
-	if !x.Client.BodyDone() && (x.Request.Framing.Expect || t.Fault.Row().Side == fault.Client || x.Client.Left() > tooMuch) {
+	if !x.Client.BodyDone() && (x.Request.Framing.Expect || t.Fault.Row().Side == fault.Client ||
+		x.Request.Framing.Body == message.Streamed || x.Client.Left() > tooMuch) {
 		// Whether the client will send its body cannot be known, or where it ends, or
 		// it is not worth the reading.
 		r.close = true

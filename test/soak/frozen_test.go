@@ -17,7 +17,7 @@ func serveAlone(f *os.File) {
 	if err != nil {
 		os.Exit(1)
 	}
-	o := &origin{w: &world{executed: map[uint64]int{}}}
+	o := &origin{w: &world{executed: map[uint64]int{}, spoken: map[string]int{}}}
 	http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Process", "alone")
 		o.ServeHTTP(w, r)
