@@ -87,7 +87,12 @@ func TestPython(t *testing.T) {
 	files(t, proxy(t, "localhost:"+port), large)
 }
 
-func TestNginx(t *testing.T) {
+func TestNginx(t *testing.T) { behindNginx(t, "", "") }
+
+// The same in HTTP/2, in the clear.
+func TestNginxHTTP2(t *testing.T) { behindNginx(t, " http2", "h2c://") }
+
+func behindNginx(t *testing.T, listen, scheme string) {
 	nginx := need(t, "nginx")
 	need(t, "curl")
 	dir, large := site(t)
@@ -96,13 +101,13 @@ func TestNginx(t *testing.T) {
 	text := fmt.Sprintf("daemon off; master_process off; pid %s.pid; error_log stderr; events {}\n"+
 		"http { access_log off; client_body_temp_path %[1]s.body; proxy_temp_path %[1]s.proxy; fastcgi_temp_path %[1]s.f;\n"+
 		"uwsgi_temp_path %[1]s.u; scgi_temp_path %[1]s.s; keepalive_timeout 1s; gzip on; gzip_types text/html; gzip_min_length 1;\n"+
-		"server { listen %[2]s; root %[3]s; } }\n", conf, address, dir)
+		"server { listen %[2]s; root %[3]s; } }\n", conf, address+listen, dir)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p := launch(t, nginx, "-p", filepath.Dir(conf), "-c", conf, "-e", "stderr")
 	ready(t, p, address)
-	g := proxy(t, address)
+	g := proxy(t, scheme+address)
 	base := "http://" + g.address
 	if got := curl(t, "-r", "100-199", "-w", "%{http_code}", "-o", filepath.Join(dir, "part"), base+"/large.bin"); got != "206" {
 		t.Errorf("a range: %s", got)
@@ -296,4 +301,45 @@ func TestGoServer(t *testing.T) {
 	}))
 	defer server2.Close()
 	files(t, proxy(t, server2.URL), large)
+}
+
+const nodeServer2 = `
+const s = require('http2').createServer();
+s.on('stream', (stream, h) => {
+  let n = 0;
+  stream.on('data', d => { n += d.length; });
+  stream.on('end', () => {
+    stream.respond({':status': 200, 'content-type': 'text/plain'}, {waitForTrailers: true});
+    stream.on('wantTrailers', () => stream.sendTrailers({'x-sum': String(n)}));
+    stream.end(h[':method'] + ' ' + h[':path'] + ' ' + n + '\n');
+  });
+});
+s.listen(process.argv[1], '127.0.0.1');
+`
+
+// Node's HTTP/2 in the clear: uploads and trailers.
+func TestNodeHTTP2(t *testing.T) {
+	node := need(t, "node")
+	need(t, "curl")
+	address := free(t)
+	_, port, _ := net.SplitHostPort(address)
+	p := launch(t, node, "-e", nodeServer2, port)
+	ready(t, p, address)
+	g := proxy(t, "h2c://"+address)
+	large := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(large, make([]byte, 3<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for body, want := range map[string]string{"": "POST /a?b=c 0\n", "hello": "POST /a?b=c 5\n", "@" + large: "POST /a?b=c 3145728\n"} {
+		if got := curl(t, "--data-binary", body, "http://"+g.address+"/a?b=c"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := curl(t, "-H", "TE: trailers", "-D", "-", "--data-binary", "hello", "http://"+g.address+"/"); !strings.Contains(got, "x-sum: 5") {
+		t.Errorf("no trailer came:\n%s", got)
+	}
+	g.stop()
+	if strings.Contains(g.printed(), `"fault"`) {
+		t.Errorf("a fault with a healthy server:\n%s", g.printed())
+	}
 }
