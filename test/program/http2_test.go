@@ -2,6 +2,7 @@ package program
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"io"
 	"net"
@@ -139,4 +140,33 @@ func TestHTTP2Tools(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHTTP2Browser: Chromium agrees on HTTP/2 over TLS, and gets its page.
+func TestHTTP2Browser(t *testing.T) {
+	chromium := need(t, "chromium")
+	g, secure := proxyTLS(t, script(t, answering("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\n\r\n<h1>good answer</h1>")), "--tls-self-signed")
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+		"--disable-component-update", "--no-first-run", "--ignore-certificate-errors", "--user-data-dir="+filepath.Join(t.TempDir(), "profile"),
+		"--dump-dom", "https://127.0.0.1:"+secure+"/page")
+	cmd.Env = environment(t.TempDir())
+	dom, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("chromium: %v\n%s", err, dom)
+	}
+	g.stop()
+	if !strings.Contains(string(dom), "<h1>good answer</h1>") {
+		t.Errorf("the page: %s", dom)
+	}
+	for l := range strings.Lines(g.printed()) {
+		if strings.Contains(l, `"url.path":"/page"`) {
+			if !strings.Contains(l, `"network.protocol.version":"2"`) || !strings.Contains(l, `"tls.next_protocol":"h2"`) {
+				t.Errorf("it came otherwise: %s", l)
+			}
+			return
+		}
+	}
+	t.Errorf("no line of it:\n%s", g.printed())
 }
