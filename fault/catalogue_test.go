@@ -26,7 +26,7 @@ var params = map[string]string{
 	"alert":     "number of a TLS alert (RFC 8446 §6); value is its text",
 	"attempts":  "a number of attempts; for several addresses, each with its errno: [::1]:80 ECONNREFUSED after 1ms, 127.0.0.1:80 ECONNREFUSED after 1ms",
 	"byte":      "the offending byte: ':', 0x20 (space) or 0xe9",
-	"code":      "an HTTP/2 error code by its name, or its number if it has none: PROTOCOL_ERROR, 0xf1; or a gRPC status",
+	"code":      "an HTTP/2 error code by its name, or its number if it has none: PROTOCOL_ERROR, 0x000000f1; or a gRPC status",
 	"coding":    "a transfer or content coding",
 	"count":     "a number of things",
 	"debug":     "the debug data of a GOAWAY, quoted, shortened; nothing if there is none",

@@ -421,7 +421,7 @@ func (k *Link) goAway(h h2.Header, b []byte) {
 	}
 	saw := excerpt(b, h2.HeaderLen+4)
 	k.away = &end{id: id, facts: facts, saw: saw}
-	above := &end{id: fault.H2GoawayAboveLast, facts: facts, saw: saw, undelivered: true}
+	above := &end{id: fault.H2GoawayAboveLast, facts: facts, saw: excerpt(b, h2.HeaderLen), undelivered: true}
 	if id == fault.H2InadequateSecurity {
 		above.id = id
 	}

@@ -176,7 +176,7 @@ func prefaces() []*Recipe {
 		})
 	}
 	invalid := func(variant, why string, flags http2.Flags, stream uint32, payload string) *Recipe {
-		return opens("h2_settings_invalid"+variant, fault.H2SettingsInvalid, why, frame(http2.FrameSettings, flags, stream, payload))
+		return opens("h2_settings_invalid"+variant, fault.H2SettingsInvalid, why, frame(http2.FrameSettings, flags, stream, payload)).at(11)
 	}
 	const old = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 11\r\n\r\nBad Request"
 	silent := over2("h2_settings_timeout", fault.H2SettingsTimeout, "accepts and says nothing, not even SETTINGS", func(h *h2) {
@@ -184,12 +184,12 @@ func prefaces() []*Recipe {
 		h.serve()
 	}).status(504).set("timeout-connect", soon, "timeout-tls", soon, "timeout-first-byte", soon)
 	return []*Recipe{
-		opens("h2_preface_bad", fault.H2PrefaceBad, "begins with a PING frame", frame(http2.FramePing, 0, 0, "12345678")),
-		opens("h2_preface_bad/data", fault.H2PrefaceBad, "begins with a DATA frame", frame(http2.FrameData, endStream, 1, hello)),
+		opens("h2_preface_bad", fault.H2PrefaceBad, "begins with a PING frame", frame(http2.FramePing, 0, 0, "12345678")).at(3),
+		opens("h2_preface_bad/data", fault.H2PrefaceBad, "begins with a DATA frame", frame(http2.FrameData, endStream, 1, hello)).at(3),
 		opens("h2_preface_bad/ssh", fault.H2PrefaceBad, "is an SSH server", "SSH-2.0-OpenSSH_9.2p1\r\n"),
 		opens("h2_preface_bad/post", fault.H2PrefaceBad, "begins with a PING frame; nothing was processed, so POST is safe",
 			frame(http2.FramePing, 0, 0, "12345678")).asks(postHello),
-		opens("h2_got_http1", fault.H2GotHTTP1, "speaks HTTP/1.1 only and answers 400", old),
+		opens("h2_got_http1", fault.H2GotHTTP1, "speaks HTTP/1.1 only and answers 400", old).at(0),
 		opens("h2_got_http1/505", fault.H2GotHTTP1, "speaks HTTP/1.1 only and answers 505",
 			"HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
 		opens("h2_got_http1/post", fault.H2GotHTTP1, "speaks HTTP/1.1 only; nothing was processed, so POST is safe", old).asks(postHello),
@@ -215,10 +215,10 @@ func prefaces() []*Recipe {
 // frames are those that break a rule by themselves.
 func frames() []*Recipe {
 	size := func(variant, why string, kind http2.FrameType, stream uint32, payload string) *Recipe {
-		return over2("h2_frame_size"+variant, fault.H2FrameSize, why, says(frame(kind, 0, stream, payload)))
+		return over2("h2_frame_size"+variant, fault.H2FrameSize, why, says(frame(kind, 0, stream, payload))).at(0)
 	}
 	stream := func(variant, why string, frames ...string) *Recipe {
-		return over2("h2_stream_id_invalid"+variant, fault.H2StreamIDInvalid, why, says(frames...))
+		return over2("h2_stream_id_invalid"+variant, fault.H2StreamIDInvalid, why, says(frames...)).at(5)
 	}
 	pad := "\x06hello"
 	return []*Recipe{
@@ -233,9 +233,9 @@ func frames() []*Recipe {
 		late2("h2_frame_size/late", fault.H2FrameSize, "sends a PING of seven bytes after 4 MiB", frame(http2.FramePing, 0, 0, "1234567")),
 
 		over2("h2_padding", fault.H2Padding, "pads a DATA frame beyond its end", says(good200,
-			frame(http2.FrameData, endStream|padded, hereID, pad))).cut(),
+			frame(http2.FrameData, endStream|padded, hereID, pad))).cut().at(9),
 		over2("h2_padding/headers", fault.H2Padding, "pads a HEADERS frame beyond its end",
-			says(frame(http2.FrameHeaders, endHeaders|http2.FlagHeadersPadded, hereID, "\x02"+status200))),
+			says(frame(http2.FrameHeaders, endHeaders|http2.FlagHeadersPadded, hereID, "\x02"+status200))).at(9),
 
 		stream("", "sends DATA on stream 2, which nobody opened", frame(http2.FrameData, endStream, 2, hello)),
 		stream("/data-0", "sends DATA on stream 0", frame(http2.FrameData, endStream, 0, hello)),
@@ -255,7 +255,7 @@ func windows() []*Recipe {
 		for _, n := range increments {
 			all += frame(http2.FrameWindowUpdate, 0, stream, n)
 		}
-		return over2("h2_window_update_bad"+variant, fault.H2WindowUpdateBad, why, says(all))
+		return over2("h2_window_update_bad"+variant, fault.H2WindowUpdateBad, why, says(all)).at(9)
 	}
 	const most = "\x7f\xff\xff\xff"
 	overrun := over2("h2_flow_violation", fault.H2FlowViolation, "sends a frame more than the window allows", each(func(h *h2, s *h2Stream) {
@@ -296,22 +296,22 @@ func windows() []*Recipe {
 
 // blocks are header blocks that cannot be read.
 func blocks() []*Recipe {
-	hpack := func(variant, why, block string) *Recipe {
-		return over2("h2_hpack_error"+variant, fault.H2HPACKError, why, says(frame(http2.FrameHeaders, endHeaders|endStream, hereID, block)))
+	hpack := func(variant string, at int64, why, block string) *Recipe {
+		return over2("h2_hpack_error"+variant, fault.H2HPACKError, why, says(frame(http2.FrameHeaders, endHeaders|endStream, hereID, block))).at(at)
 	}
 	begin := frame(http2.FrameHeaders, 0, hereID, status200)
 	row := func(variant, why string, frames ...string) *Recipe {
-		return over2("h2_continuation_abuse"+variant, fault.H2ContinuationAbuse, why, says(frames...))
+		return over2("h2_continuation_abuse"+variant, fault.H2ContinuationAbuse, why, says(frames...)).at(3)
 	}
 	// A field of 4000 bytes that goes into the table, and then a byte for each time
 	// that it stands in the section (RFC 7541 §6.2.1, §6.1).
 	bomb := status200 + "\x40\x01x\x7f" + "\xa1\x1e" + strings.Repeat("x", 4000) + strings.Repeat("\xbe", 4096)
 	return []*Recipe{
-		hpack("", "has index 0 in its header block", status200+"\x80"),
-		hpack("/index", "has an index beyond the table", status200+"\xff\x80\x01"),
-		hpack("/string", "ends inside a string", status200+"\x00\x01a\x05he"),
-		hpack("/huffman", "has a Huffman code that is not whole", status200+"\x00\x01a\x82\x00\x00"),
-		hpack("/table", "makes the table larger than we allow", "\x3f\xe1\xff\xff\x07"+status200),
+		hpack("", 1, "has index 0 in its header block", status200+"\x80"),
+		hpack("/index", 1, "has an index beyond the table", status200+"\xff\x80\x01"),
+		hpack("/string", 4, "ends inside a string", status200+"\x00\x01a\x05he"),
+		hpack("/huffman", 6, "has a Huffman code that is not whole", status200+"\x00\x01a\x82\x00\x00"),
+		hpack("/table", 0, "makes the table larger than we allow", "\x3f\xe1\xff\xff\x07"+status200),
 		over2("h2_hpack_error/trailers", fault.H2HPACKError, "has index 0 in its trailers", says(good200,
 			frame(http2.FrameData, 0, hereID, hello), frame(http2.FrameHeaders, endHeaders|endStream, hereID, "\x80"))).cut(),
 
@@ -339,8 +339,10 @@ func heads2() []*Recipe {
 	block := func(name string, want fault.ID, why, block string) *Recipe {
 		return over2(name, want, why, says(frame(http2.FrameHeaders, endHeaders, hereID, block), goodHello))
 	}
+	// The places are those in the section as HTTP/1.1 would write it.
+	const first, second = int64(len(":status: ")), int64(len(":status: 200\r\n"))
 	mended := func(name, why, field string) *Recipe {
-		r := block(name, "", why, status200+field).status(200).body(hello).lost()
+		r := block(name, "", why, status200+field).status(200).body(hello).lost().at(second)
 		r.Notes = []fault.ID{fault.H2ConnectionHeader}
 		return r
 	}
@@ -348,26 +350,26 @@ func heads2() []*Recipe {
 	return []*Recipe{
 		block("h2_status_missing", fault.H2StatusMissing, "has no :status", kind),
 		block("h2_status_missing/empty", fault.H2StatusMissing, "has a header section without fields", ""),
-		block("h2_status_invalid", fault.H2StatusInvalid, "has a :status of four digits", literal(":status", "2000")),
-		block("h2_status_invalid/word", fault.H2StatusInvalid, "has a word for a :status", literal(":status", "OK")),
-		block("h2_status_invalid/reason", fault.H2StatusInvalid, "has a reason phrase in its :status", literal(":status", "200 OK")),
-		block("h2_status_invalid/range", fault.H2StatusInvalid, "has a :status of 999", literal(":status", "999")),
-		block("h2_status_invalid/101", fault.H2StatusInvalid, "switches protocols, which HTTP/2 does not know", literal(":status", "101")),
-		block("h2_status_invalid/twice", fault.H2StatusInvalid, "has :status twice", status200+"\x8d"),
-		block("h2_pseudo_order", fault.H2PseudoOrder, "has a :path in its answer", status200+literal(":path", "/")),
-		block("h2_pseudo_order/behind", fault.H2PseudoOrder, "has :status behind a field", kind+status200),
-		block("h2_pseudo_order/unknown", fault.H2PseudoOrder, "has a pseudo-header field that nobody knows", status200+literal(":reason", "OK")),
-		block("h2_field_uppercase", fault.H2FieldUppercase, "has a field name in capitals", status200+literal("X-App", "1")),
-		block("h2_field_uppercase/space", fault.H2FieldUppercase, "has a space in a field name", status200+literal("x app", "1")),
-		block("h2_field_uppercase/empty", fault.H2FieldUppercase, "has a field without a name", status200+literal("", "1")),
+		block("h2_status_invalid", fault.H2StatusInvalid, "has a :status of four digits", literal(":status", "2000")).at(first),
+		block("h2_status_invalid/word", fault.H2StatusInvalid, "has a word for a :status", literal(":status", "OK")).at(first),
+		block("h2_status_invalid/reason", fault.H2StatusInvalid, "has a reason phrase in its :status", literal(":status", "200 OK")).at(first),
+		block("h2_status_invalid/range", fault.H2StatusInvalid, "has a :status of 999", literal(":status", "999")).at(first),
+		block("h2_status_invalid/101", fault.H2StatusInvalid, "switches protocols, which HTTP/2 does not know", literal(":status", "101")).at(first),
+		block("h2_status_invalid/twice", fault.H2StatusInvalid, "has :status twice", status200+"\x8d").at(second),
+		block("h2_pseudo_order", fault.H2PseudoOrder, "has a :path in its answer", status200+literal(":path", "/")).at(second),
+		block("h2_pseudo_order/behind", fault.H2PseudoOrder, "has :status behind a field", kind+status200).at(int64(len("content-type: text/plain\r\n"))),
+		block("h2_pseudo_order/unknown", fault.H2PseudoOrder, "has a pseudo-header field that nobody knows", status200+literal(":reason", "OK")).at(second),
+		block("h2_field_uppercase", fault.H2FieldUppercase, "has a field name in capitals", status200+literal("X-App", "1")).at(second),
+		block("h2_field_uppercase/space", fault.H2FieldUppercase, "has a space in a field name", status200+literal("x app", "1")).at(second + 1),
+		block("h2_field_uppercase/empty", fault.H2FieldUppercase, "has a field without a name", status200+literal("", "1")).at(second),
 		block("h2_field_uppercase/newline", fault.H2FieldUppercase, "has a line break in a field's value",
-			status200+literal("x-app", "1\r\nset-cookie: evil=1")),
-		block("h2_field_uppercase/nul", fault.H2FieldUppercase, "has a NUL in a field's value", status200+literal("x-app", "a\x00b")),
+			status200+literal("x-app", "1\r\nset-cookie: evil=1")).at(second + 8),
+		block("h2_field_uppercase/nul", fault.H2FieldUppercase, "has a NUL in a field's value", status200+literal("x-app", "a\x00b")).at(second + 8),
 		mended("h2_connection_header", "has a Connection field", literal("connection", "keep-alive")),
 		mended("h2_connection_header/coding", "has a Transfer-Encoding field", literal("transfer-encoding", "chunked")),
 		mended("h2_connection_header/upgrade", "has an Upgrade field", literal("upgrade", "h2c")),
 		block("h2_connection_header/no-repair", fault.H2ConnectionHeader, "has a Connection field, and nothing is mended",
-			status200+literal("connection", "keep-alive")).set("no-repair", "true"),
+			status200+literal("connection", "keep-alive")).set("no-repair", "true").at(second),
 	}
 }
 
@@ -394,13 +396,13 @@ func bodies2() []*Recipe {
 			says(good200, data, trailers(0, literal("x-sum", "1")))).cut(),
 		over2("h2_trailers_bad/status", fault.H2TrailersBad, "sends its headers twice", says(good200, data, trailers(endStream, status200))).cut(),
 		late2("h2_trailers_bad/late", fault.H2TrailersBad, "sends :status in its trailers after 4 MiB", trailers(endStream, status200)),
-		over2("h2_data_before_headers", fault.H2DataBeforeHeaders, "sends the body without a head", says(goodHello)),
+		over2("h2_data_before_headers", fault.H2DataBeforeHeaders, "sends the body without a head", says(goodHello)).at(3),
 		over2("h2_data_before_headers/interim", fault.H2DataBeforeHeaders, "sends the body behind a 103",
 			says(frame(http2.FrameHeaders, endHeaders, hereID, literal(":status", "103")), goodHello)),
 		over2("h2_end_stream_no_final", fault.H2EndStreamNoFinal, "ends the stream with a 103",
 			says(frame(http2.FrameHeaders, endHeaders|endStream, hereID, literal(":status", "103")))),
 		over2("h2_push_unexpected", fault.H2PushUnexpected, "pushes an answer that nobody asked for",
-			says(frame(http2.FramePushPromise, endHeaders, hereID, "\x00\x00\x00\x02\x82\x86\x84"))),
+			says(frame(http2.FramePushPromise, endHeaders, hereID, "\x00\x00\x00\x02\x82\x86\x84"))).at(3),
 	}
 }
 
@@ -411,7 +413,7 @@ func resets() []*Recipe {
 		if fault.Lookup(want).Retry == fault.RU {
 			serve = unread
 		}
-		return over2(name, want, why, serve(func(h *h2, s *h2Stream) { h.rst(s, code) })).status(fault.Lookup(want).Status)
+		return over2(name, want, why, serve(func(h *h2, s *h2Stream) { h.rst(s, code) })).status(fault.Lookup(want).Status).at(9)
 	}
 	// once resets the first request and answers the next ones.
 	once := func(name string, want fault.ID, code http2.ErrCode, why string) *Recipe {
@@ -552,7 +554,7 @@ func goaways() []*Recipe {
 			h.end(FIN)
 		}),
 
-		over2("h2_goaway_error", fault.H2GoawayError, "ends the connection with an error", each(ends)),
+		over2("h2_goaway_error", fault.H2GoawayError, "ends the connection with an error", each(ends)).at(13),
 		over2("h2_goaway_error/post", fault.H2GoawayError, "ends the connection with an error: perhaps the POST was processed", each(ends)).
 			asks(postHello).lost(),
 		calm,

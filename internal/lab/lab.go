@@ -109,6 +109,8 @@ type Recipe struct {
 	name  func(*dns.Msg, *nameServer)          // fills in the answer of a name server
 	start func(context.Context, *Origin) error // how it listens; nil means TCP
 	plain bool                                 // it is only Answer and End
+	// placed: Offset is set, and stands in no mark.
+	placed bool
 }
 
 // Fault is the fault that the recipe is about: what it wants, withholds, or

@@ -85,6 +85,9 @@ func (r *Recipe) mustCut() *Recipe {
 // lost: a second endpoint is of no use.
 func (r *Recipe) lost() *Recipe { r.Rescue = false; return r }
 
+// at says where the offending byte is, for answers that carry no mark.
+func (r *Recipe) at(offset int64) *Recipe { r.Offset, r.placed = offset, true; return r }
+
 func (r *Recipe) uploads(n int64) *Recipe { r.Upload = n; return r }
 
 func (r *Recipe) also(notes ...fault.ID) *Recipe {
@@ -125,7 +128,9 @@ const soon = "200ms"
 
 // finish takes the marks out and fills in what most rows leave to it.
 func (r *Recipe) finish() {
-	r.Offset = -1
+	if !r.placed {
+		r.Offset = -1
+	}
 	for _, s := range []*string{&r.Answer, &r.Request} {
 		raw, at, found := strings.Cut(*s, mark)
 		if !found {

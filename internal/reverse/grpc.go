@@ -108,7 +108,7 @@ func (c *call) concluded(trailer *message.Head) *fault.Fault {
 		return c.line.Fault(fault.GRPCMessageTruncated).With("want", strconv.FormatInt(g.size, 10)).
 			With("got", strconv.FormatInt(g.size-g.left, 10))
 	case g.have > 0:
-		return c.line.Fault(fault.GRPCMessageTruncated).With("want", "the five of a prefix and more").
+		return c.line.Fault(fault.GRPCMessageTruncated).With("want", "at least 5").
 			With("got", strconv.Itoa(g.have))
 	}
 	return nil
