@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,10 +27,30 @@ var loopback = loop.Address{IP: netip.MustParseAddrPort("127.0.0.1:0")}
 
 const second = int64(time.Second)
 
-// with runs client as a task of a loop with faults; serve is the faultless peer.
+// engines are those that this system has, each with one loop.
+func engines(t testing.TB) []loop.Engine {
+	es := []loop.Engine{loop.Portable(loop.PortableOptions{Loops: 1, Poison: true})}
+	if loop.HasEpoll {
+		e, err := loop.Epoll(loop.EpollOptions{Loops: 1, Poison: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		es = append(es, e)
+	}
+	return es
+}
+
+// with runs client as a task of a loop with faults, on each engine; serve is the
+// faultless peer.
 func with(t *testing.T, p *faulty.Plan, serve func(loop.Loop, loop.Stream), client func(l loop.Loop, to loop.Address)) {
 	t.Helper()
-	e := loop.Portable(loop.PortableOptions{Loops: 1, Poison: true})
+	for _, e := range engines(t) {
+		withEngine(t, e, p, serve, client)
+	}
+}
+
+func withEngine(t *testing.T, e loop.Engine, p *faulty.Plan, serve func(loop.Loop, loop.Stream), client func(l loop.Loop, to loop.Address)) {
+	t.Helper()
 	defer e.Close()
 	ln, err := e.Listen(loopback)
 	if err != nil {
@@ -216,9 +237,9 @@ func TestDialErr(t *testing.T) {
 
 func TestSend(t *testing.T) {
 	var got bytes.Buffer
-	heard := make(chan struct{})
+	heard := make(chan struct{}, 1)
 	serve := func(l loop.Loop, s loop.Stream) {
-		defer close(heard)
+		defer func() { heard <- struct{}{} }()
 		defer s.Close()
 		var b loop.Buffer
 		for s.Fill(&b, l.Now().Add(20*second)) == nil {
@@ -240,10 +261,11 @@ func TestSend(t *testing.T) {
 		}
 		s.Close()
 		l.Do(func() { <-heard })
+		if got.String() != "abcdefg" {
+			t.Errorf("the peer got %q", got.String())
+		}
+		got.Reset()
 	})
-	if got.String() != "abcdefg" {
-		t.Errorf("the peer got %q", got.String())
-	}
 }
 
 // What is sent after AwaitPeer meets a closed door, every time.
@@ -431,18 +453,14 @@ func FuzzPieces(f *testing.F) {
 	f.Add([]byte(strings.Repeat("0123456789", 3000)), 1000, 77, int64(0), true)
 	f.Add([]byte("cut in a record"), 5, 5, int64(1700), true)
 	f.Add([]byte("cut"), 5, 5, int64(2), false)
-	e := loop.Portable(loop.PortableOptions{Loops: 1, Poison: true})
-	a := loop.Address{Path: filepath.Join(f.TempDir(), "s")} // no ports to run out of
-	ln, err := e.Listen(a)
-	if err != nil {
-		f.Fatal(err)
-	}
+	es := engines(f)
+	dir := f.TempDir() // unix sockets: no ports to run out of
 	type job struct {
 		text   []byte
 		secure bool
 	}
 	jobs := make(chan job, 1)
-	e.Serve(ln, func(l loop.Loop, s loop.Stream) {
+	serve := func(l loop.Loop, s loop.Stream) {
 		j := <-jobs // sent before the dial
 		if j.secure {
 			t, err := loop.SecureServer(s, nil, server, l.Now().Add(20*second))
@@ -454,15 +472,22 @@ func FuzzPieces(f *testing.F) {
 		}
 		s.Send(j.text[:len(j.text)/3], j.text[len(j.text)/3:], l.Now().Add(20*second))
 		s.Close()
-	})
-	f.Cleanup(func() {
-		ln.Close()
-		e.Close()
-	})
-	f.Fuzz(func(t *testing.T, text []byte, readSize, writeSize int, cut int64, secure bool) {
-		if len(text) > 100_000 || cut < 0 {
-			return
+	}
+	var at []loop.Address
+	for i, e := range es {
+		a := loop.Address{Path: filepath.Join(dir, strconv.Itoa(i))}
+		ln, err := e.Listen(a)
+		if err != nil {
+			f.Fatal(err)
 		}
+		e.Serve(ln, serve)
+		at = append(at, a)
+		f.Cleanup(func() {
+			ln.Close()
+			e.Close()
+		})
+	}
+	pieces := func(t *testing.T, e loop.Engine, a loop.Address, text []byte, readSize, writeSize int, cut int64, secure bool) {
 		p := &faulty.Plan{ReadSize: max(0, readSize%5000), WriteSize: max(0, writeSize%5000), CutAfter: cut}
 		l := faulty.Wrap(e, p).Loops()[0]
 		done := make(chan struct{})
@@ -502,5 +527,13 @@ func FuzzPieces(f *testing.F) {
 			}
 		})
 		<-done
+	}
+	f.Fuzz(func(t *testing.T, text []byte, readSize, writeSize int, cut int64, secure bool) {
+		if len(text) > 100_000 || cut < 0 {
+			return
+		}
+		for i, e := range es {
+			pieces(t, e, at[i], text, readSize, writeSize, cut, secure)
+		}
 	})
 }
