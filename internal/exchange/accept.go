@@ -49,10 +49,22 @@ func (s *Server) meet(c *conn) (on bool) {
 	if m := s.o.MaxConnections; m > 0 && s.open > m+max(1, min(toldOver, m/4)) {
 		return false
 	}
-	if c.hello {
+	switch err := c.stream.Fill(&c.client.In, loop.Try); {
+	case err == loop.ErrTimeout && c.hello:
 		return s.rest(c)
+	case err != nil && err != loop.ErrTimeout:
+		return false
 	}
-	return s.greet(c)
+	return s.begin(c)
+}
+
+// begin goes on with the first bytes of a connection, or before them.
+func (s *Server) begin(c *conn) (on bool) {
+	if !c.hello {
+		return s.greet(c)
+	}
+	c.hello = false
+	return s.secure(c) && s.greet(c)
 }
 
 // toldOver is how many connections over MaxConnections, a quarter of it at most,
@@ -171,11 +183,10 @@ func (s *Server) resume(c *conn) (on bool) {
 	if c.stream.Fill(&c.client.In, until) != nil {
 		return false
 	}
-	if !c.hello {
-		return s.serve(c)
+	if c.hello {
+		return s.begin(c)
 	}
-	c.hello = false
-	return s.secure(c) && s.greet(c)
+	return s.serve(c)
 }
 
 func (s *Server) close(c *conn) {

@@ -268,7 +268,7 @@ func (l *eloop) adopt(fd uintptr, remote Address, serve func(Loop, Stream)) {
 	}
 	t := l.spawn()
 	t.serve, t.s = serve, s
-	l.ready = append(l.ready, t)
+	l.queue.push(t) // it comes behind those that have begun
 }
 
 // fail stops watching for a while: for want of descriptors another try helps only

@@ -29,6 +29,10 @@ type esock struct {
 	active bool // we dialed it
 	closed bool
 	eof    bool
+	// watched: it has its registration. One that we accepted gets it only when
+	// somebody waits for it: a request that is there already and its answer, with
+	// the connection's end behind them, need none.
+	watched bool
 
 	readable bool
 	heard    int64 // the round in which input was read last
@@ -57,11 +61,22 @@ const interest = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | sysca
 func newEsock(l *eloop, fd uintptr, remote Address, active bool) (*esock, syscall.Errno) {
 	s := &esock{l: l, fd: fd, tcp: remote.IP.IsValid(), active: active, writable: !active, remote: remote}
 	l.place(s)
-	if errno := l.watch(fd, s.slot, l.slots[s.slot].gen, interest); errno != 0 {
+	if !active {
+		s.readable = true // a client speaks as soon as it is connected: worth a look
+		return s, 0
+	}
+	if errno := s.watch(); errno != 0 {
 		s.close()
 		return nil, errno
 	}
 	return s, 0
+}
+
+// watch registers s. What is so already is an edge too.
+func (s *esock) watch() syscall.Errno {
+	errno := s.l.watch(s.fd, s.slot, s.l.slots[s.slot].gen, interest)
+	s.watched = errno == 0
+	return errno
 }
 
 // event notes what has happened and wakes those whom it concerns.
@@ -147,6 +162,11 @@ func alone(t *etask) {
 // wait waits for an event on s or the moment. In a wait an interrupt wins over
 // what came meanwhile.
 func (s *esock) wait(t *etask, until Time) error {
+	if !s.watched && !s.closed {
+		if errno := s.watch(); errno != 0 {
+			return errno
+		}
+	}
 	err := t.wait(until)
 	switch {
 	case s.closed:
@@ -389,6 +409,12 @@ func (s *esock) Rest(until Time, f func(error)) {
 	case until <= l.clock():
 		s.rise(ErrTimeout)
 	default:
+		if !s.watched {
+			if errno := s.watch(); errno != 0 {
+				s.rise(errno)
+				return
+			}
+		}
 		s.until = until
 		if until != Never && (s.timer.pos == 0 || until < s.timer.at) {
 			s.timer.owner = s
@@ -445,7 +471,7 @@ func (s *esock) Quiet() (quiet, sure bool) {
 	if s.closed || s.readable || s.over || s.broken != 0 {
 		return false, true
 	}
-	return true, s.heard != s.l.rounds.Load()
+	return true, s.watched && s.heard != s.l.rounds.Load()
 }
 
 // look says what is next: errNothing, ErrInput, or how the input ended.
