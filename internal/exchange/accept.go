@@ -85,18 +85,8 @@ func (s *Server) run(c *conn, next func(*Server, *conn) (on bool)) {
 
 // accept makes the connection of a stream.
 func (s *Server) accept(stream loop.Stream) *conn {
-	c := &conn{stream: stream, since: s.loop.Now()}
-	c.woken = func(err error) {
-		c.idle = false
-		switch {
-		case err == nil:
-			s.run(c, (*Server).resume)
-		case err == loop.ErrInterrupted && s.draining:
-			s.run(c, (*Server).rest)
-		default:
-			s.close(c)
-		}
-	}
+	c := s.fresh()
+	c.stream, c.since = stream, s.loop.Now()
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
 	s.link(c)
 	remote := stream.Remote()
@@ -110,12 +100,38 @@ func (s *Server) accept(stream loop.Stream) *conn {
 	return c
 }
 
+// fresh returns a conn that is new, or as good as new.
+func (s *Server) fresh() *conn {
+	if n := len(s.spare); n > 0 {
+		c := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		*c = conn{woken: c.woken, added: c.added[:0]}
+		return c
+	}
+	c := &conn{}
+	c.woken = func(err error) {
+		c.idle = false
+		switch {
+		case err == nil:
+			s.run(c, (*Server).resume)
+		case err == loop.ErrInterrupted && s.draining:
+			s.run(c, (*Server).rest)
+		default:
+			s.close(c)
+		}
+	}
+	return c
+}
+
 const forwardedFor, forwardedProto = "X-Forwarded-For: ", "\r\nX-Forwarded-Proto: "
 
 // forward writes what every request of the client carries on. It holds the
 // client's address, so there is no other copy of it.
 func (c *conn) forward(address []byte) {
-	b := make([]byte, 0, len(forwardedFor)+len(address)+len(forwardedProto)+len(c.scheme())+len("\r\n"))
+	b := c.added[:0]
+	if n := len(forwardedFor) + len(address) + len(forwardedProto) + len(c.scheme()) + len("\r\n"); cap(b) < n || c.addressed > 0 {
+		b = make([]byte, 0, n)
+	}
 	c.added = append(append(append(append(append(b, forwardedFor...), address...), forwardedProto...), c.scheme()...), "\r\n"...)
 	c.addressed = uint8(len(address))
 }
@@ -193,6 +209,10 @@ func (s *Server) close(c *conn) {
 	c.client.In.Release()
 	c.stream.Close()
 	s.unlink(c)
+	// A connection that spoke HTTP/2 is still known to what its streams hold.
+	if c.http2 == nil && len(s.spare) < freed {
+		s.spare = append(s.spare, c)
+	}
 	if s.open == 0 {
 		for _, t := range s.drained {
 			t.Wake()

@@ -104,7 +104,8 @@ type Server struct {
 	via      []byte
 	text     [64]byte // scratch for an address
 	free     []*Exchange
-	conns    conn // ring of all connections
+	spare    []*conn // of connections that have ended
+	conns    conn    // ring of all connections
 	open     int
 	shakes   Handshakes
 	http2    *http2.ServerOptions // as new connections have them
