@@ -144,7 +144,7 @@ func (s *Stream) bodyTooLarge(size int64) *fault.Fault {
 // serve is the task of the request.
 func (s *Stream) serve() {
 	c := s.c
-	s.task = c.loop.Current()
+	s.task = c.loop.Self()
 	c.host.ServeStream(s)
 	s.task = nil
 	s.Settle(true)
@@ -259,7 +259,7 @@ func (s *Stream) die(err error, how fate) {
 	s.wakeReader()
 	s.wakeWriter()
 	// Whatever its exchange waits for, nobody wants it any more.
-	if s.task != nil && s.task != s.c.loop.Current() {
+	if s.task != nil && s.task != s.c.loop.Self() {
 		s.task.Interrupt()
 	}
 }
@@ -327,7 +327,7 @@ func (s *Stream) Piece(wait bool) (piece []byte, done bool, f *fault.Fault) {
 			return nil, false, nil
 		}
 		l := s.c.loop
-		s.reader = l.Current()
+		s.reader = l.Self()
 		err := l.Park(l.Now().Add(int64(s.c.o.BodyRead)))
 		s.reader = nil
 		if s.dead != nil {

@@ -145,7 +145,7 @@ func TestHTTP2PathAllocatesNothing(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	allocations := after.Mallocs - before.Mallocs
 	t.Logf("%d allocations in %d requests", allocations, counted)
-	if allocations > counted/20 {
+	if allocations > counted/10 {
 		t.Errorf("%d allocations in %d requests: %.2f per request", allocations, counted, float64(allocations)/counted)
 	}
 
