@@ -18,18 +18,27 @@ func serveAlone(f *os.File) {
 		os.Exit(1)
 	}
 	o := &origin{w: &world{executed: map[uint64]int{}, spoken: map[string]int{}}}
-	http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{Protocols: new(http.Protocols), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Process", "alone")
 		o.ServeHTTP(w, r)
-	}))
+	})}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
+	s.Serve(ln)
 }
 
 // A server whose process is stopped accepts connections and takes requests, as far
 // as its kernel has room, and says nothing. Requests that may be sent again are
 // answered by the other server; when the process goes on it gets requests again.
-func TestFrozen(t *testing.T) { onEngines(t, frozen) }
+func TestFrozen(t *testing.T) {
+	for name, scheme := range map[string]string{"HTTP/1.1": "http://", "HTTP/2": "h2c://"} {
+		t.Run(name, func(t *testing.T) {
+			onEngines(t, func(t *testing.T, args ...string) { frozen(t, scheme, args...) })
+		})
+	}
+}
 
-func frozen(t *testing.T, args ...string) {
+func frozen(t *testing.T, scheme string, args ...string) {
 	w := newWorld(t)
 	cert := newCertificate(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -55,8 +64,8 @@ func frozen(t *testing.T, args ...string) {
 		alone.Wait()
 	})
 	good := newOrigin(t, w, nil, false)
-	p := launch(t, cert, append(args, "--loops", "2", "--timeout-first-byte", "2s", "--timeout-connect", "2s",
-		ln.Addr().String(), good.address)...)
+	p := launch(t, cert, append(args, "--loops", "2", "--timeout-first-byte", "2s", "--timeout-connect", "2s", "--timeout-tls", "2s",
+		scheme+ln.Addr().String(), good.address)...)
 	served := func() bool { // by the one that is alone, in some tries
 		for range 20 {
 			c := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
