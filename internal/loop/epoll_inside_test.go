@@ -144,3 +144,6 @@ func SelfConnect(l Loop) error {
 // Pipes counts those that a loop keeps, and those in use. Must be called from a
 // task.
 func Pipes(l Loop) (kept, used int) { el := l.(*eloop); return len(el.pipes), el.piping }
+
+// Armed counts the timers of a loop. Must be called from a task.
+func Armed(l Loop) int { return len(l.(*eloop).wheel.heap) }

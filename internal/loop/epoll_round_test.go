@@ -233,3 +233,55 @@ func TestEpollBeginsAFew(t *testing.T) {
 	})
 	e.Close()
 }
+
+// A loop whose streams are at rest holds nothing for them and does not wake: not a
+// coroutine, not a task to be used again, not a timer of a wait that is over.
+func TestEpollRestsInSilence(t *testing.T) {
+	e := newEpoll(t, 2)
+	waker, l := e.Loops()[0], e.Loops()[1]
+	var ss []loop.Stream
+	var peers []*net.TCPConn
+	on(l, func() {
+		const conns = 200
+		ss, peers = pairs(t, l, conns)
+		me := l.Current()
+		left := len(ss)
+		var b loop.Buffer
+		for i, s := range ss {
+			s.Rest(l.Now()+Time(patience), func(error) {
+				if err := s.Fill(&b, loop.Try); err != nil {
+					t.Error(err)
+				}
+				b.Release()
+				l.Park(l.Now() + 1e6) // leaves a timer behind
+				s.Rest(l.Now()+100*Time(patience), func(error) { s.Close() })
+				if left--; left == 0 {
+					me.Wake()
+				}
+			})
+			peers[i].Write([]byte("x"))
+		}
+		l.Park(loop.Never)
+	})
+	on(waker, func() {
+		waker.Sleep(waker.Now() + 100e6) // some while in which the loop settles
+		before := loop.Rounds(l)
+		waker.Sleep(waker.Now() + 200e6)
+		if n := loop.Rounds(l) - before; n > 3 {
+			t.Errorf("a loop with streams at rest came back %d times", n)
+		}
+	})
+	on(l, func() {
+		if n := loop.Coroutines(l); n != 0 {
+			t.Errorf("%d coroutines are kept", n)
+		}
+		if n := loop.Armed(l); n > len(ss) {
+			t.Errorf("%d timers for %d streams", n, len(ss))
+		}
+		for i, s := range ss {
+			s.Rouse()
+			peers[i].Close()
+		}
+	})
+	e.Close()
+}
