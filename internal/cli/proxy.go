@@ -40,7 +40,7 @@ func (e *env) proxy() *cobra.Command {
 		Long: "Stand in front of servers: an HTTP/1.1 reverse proxy.\n\n" +
 			"LISTEN    :8080  127.0.0.1:8080  localhost:8080  [::]:8080  unix:/run/web.sock\n" +
 			"          https://:8443  with TLS; several with commas: :8080,https://:8443\n" +
-			"UPSTREAM  app:3000  :3000  :3000-3003  10.0.0.7:80  https://app  unix:/run/app.sock\n" +
+			"UPSTREAM  app:3000  :3000  :3000-3003  10.0.0.7:80  https://app  h2c://app  unix:/run/app.sock\n" +
 			"          several share the load and stand in for each other",
 		Example: "  gatewhy proxy :8080 localhost:3000\n" +
 			"  gatewhy proxy https://:8443 localhost:3000 --tls-cert site.pem --tls-key site.key\n" +
@@ -103,7 +103,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	}
 	o.Upstream.Name = upstreamName
 	if o.Upstream.Targets, err = parseTargets(args[1:]); err != nil {
-		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, unix:/run/app.sock")
+		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, h2c://app, unix:/run/app.sock")
 	}
 	log, err := e.openLog(f)
 	if err != nil {
