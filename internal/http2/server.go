@@ -40,8 +40,8 @@ const (
 	// would fit next time.
 	fewBytes = 512
 	// calm is how long a connection without a request keeps its task before it is left
-	// to the loop.
-	calm = time.Second
+	// to the loop: some round trips, so that one that is in use does not come and go.
+	calm = 100 * time.Millisecond
 	// farewell is how long a connection that is being ended is still read from, so that
 	// the last answers are not lost to a reset, and farewellBytes how much; floodBytes
 	// if it is ended because too much comes.
@@ -238,7 +238,7 @@ func (c *Server) serve() {
 		}
 		now := c.loop.Now()
 		if c.mayLeave(now) {
-			c.reader = nil
+			c.reader, c.control = nil, nil
 			c.in.Release()
 			c.stream.Rest(c.expires(), c.woken)
 			return

@@ -437,7 +437,7 @@ func TestRest(t *testing.T) {
 				break
 			}
 			// Longer than a connection keeps its task.
-			p.must(p.conn.SetReadDeadline(time.Now().Add(1200 * time.Millisecond)))
+			p.must(p.conn.SetReadDeadline(time.Now().Add(150 * time.Millisecond)))
 			if f, err := p.ReadFrame(); err == nil {
 				if _, ok := f.(*http2.SettingsFrame); !ok {
 					t.Errorf("%v came", f)
