@@ -5,6 +5,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
 )
 
 // admit refuses what must not go on although it is well-formed.
@@ -76,9 +77,20 @@ func (x *Exchange) endOfTheLine() *fault.Fault {
 	fields = append(append(append(fields, "Date: "...), x.server.date(x.Loop.Wall())...), "\r\n"...)
 	if string(x.Method()) == "TRACE" {
 		fields = append(fields, "Content-Type: message/http\r\nCache-Control: no-store\r\n"...)
-		body = message.Mask(nil, x.Request.Head.Raw)
+		body = message.Mask(nil, asHTTP1(&x.Request.Head))
 	}
 	return x.own(200, fields, body)
+}
+
+// asHTTP1 is a request's head as message/http has it (RFC 9112 §10.1): what came, or
+// what HTTP/1.1 would have said.
+func asHTTP1(h *message.Head) []byte {
+	if h.Major < 2 {
+		return h.Raw
+	}
+	b := h1.AppendRequestLine(nil, h.Bytes(h.Method), h.Bytes(h.Path), 1)
+	b = append(append(append(b, "Host: "...), h.Bytes(h.Authority)...), "\r\n"...)
+	return append(h1.AppendFields(b, h), "\r\n"...)
 }
 
 // own sends an answer of ours that explains no fault. fields are whole lines.

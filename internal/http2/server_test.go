@@ -75,6 +75,19 @@ func TestGoClient(t *testing.T) {
 	})
 }
 
+// TRACE gets back what HTTP/1.1 would have said, without secrets.
+func TestTrace(t *testing.T) {
+	engines(t, func(t *testing.T, engine func() loop.Engine) {
+		st := start(t, engine(), nil)
+		p := st.dial()
+		r := p.answer(p.ask(true, "TRACE", "/a?b", "max-forwards: 0", "x-a: b", "cookie: c=d"))
+		const want = "TRACE /a?b HTTP/1.1\r\nHost: a.test\r\nmax-forwards: 0\r\nx-a: b\r\ncookie: c=x\r\n\r\n"
+		if r.status != "200" || string(r.body) != want {
+			t.Errorf("%s %q", r.status, r.body)
+		}
+	})
+}
+
 func TestInterim(t *testing.T) {
 	engines(t, func(t *testing.T, engine func() loop.Engine) {
 		st := start(t, engine(), nil)
@@ -349,10 +362,14 @@ func TestClientGone(t *testing.T) {
 	engines(t, func(t *testing.T, engine func() loop.Engine) {
 		st := start(t, engine(), nil)
 		p := st.dial()
-		p.must(p.WriteRSTStream(p.ask(true, "GET", "/wait"), http2.ErrCodeCancel))
-		id := p.ask(false, "POST", "/body")
-		p.must(p.WriteRSTStream(id, http2.ErrCodeCancel))
-		p.ask(true, "GET", "/wait")
+		wait := func() (id uint32) {
+			id = p.ask(true, "GET", "/wait")
+			p.read(results{}, func(r results) bool { return len(r.of(id).interim) > 0 })
+			return id
+		}
+		p.must(p.WriteRSTStream(wait(), http2.ErrCodeCancel))
+		p.must(p.WriteRSTStream(p.ask(false, "POST", "/body"), http2.ErrCodeCancel))
+		wait()
 		if r := p.answer(p.ask(true, "GET", "/")); r.status != "200" {
 			t.Errorf("%+v", r)
 		}

@@ -167,6 +167,9 @@ func (a answers) Respond(x *exchange.Exchange) *fault.Fault {
 		}
 		return fault.New(fault.GatewayInternalError, "value", "late")
 	case "/wait": // for a client that goes away, which interrupts
+		if f := x.Continue(); f != nil { // it has begun
+			return f
+		}
 		for {
 			if f := x.Client.Gone(false); f != nil {
 				return f
