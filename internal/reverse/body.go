@@ -22,6 +22,9 @@ func (c *call) relay() *fault.Fault {
 
 // early deals with a final answer to a request that was not sent whole.
 func (c *call) early() {
+	if c.x.GRPC() && c.answer.Status < 300 {
+		return // both sides of a call may speak at the same time
+	}
 	c.note(fault.EarlyResponse, -1)
 	if c.answer.Status >= 300 || c.expecting {
 		// The server does not want the rest; sending it would only provoke a reset.
@@ -36,7 +39,7 @@ func (c *call) relaySized() *fault.Fault {
 	a, x := c.line, c.x
 	body, whole := a.WholeBody()
 	if !whole && c.holds() && a.Room() {
-		grace := c.p.loop.Now().Add(int64(c.p.o.Grace))
+		grace := c.p.loop.Now().Add(int64(c.grace()))
 		for !whole {
 			if over, f := c.fillBody(grace); f != nil {
 				return f
@@ -77,6 +80,15 @@ func (c *call) relaySized() *fault.Fault {
 // by piece to be seen piece by piece must not be.
 func (c *call) holds() bool { return c.p.o.Grace > 0 && !c.framing.Events }
 
+// grace is how long this answer is held back. A call may be a stream of messages,
+// each of which somebody waits for, and is hardly ever sent again.
+func (c *call) grace() time.Duration {
+	if c.x.GRPC() {
+		return min(c.p.o.Grace, callGrace)
+	}
+	return c.p.o.Grace
+}
+
 // relayStream passes on an answer whose length nobody declared.
 func (c *call) relayStream() *fault.Fault {
 	a, x := c.line, c.x
@@ -84,7 +96,7 @@ func (c *call) relayStream() *fault.Fault {
 	if !c.holds() {
 		return c.stream()
 	}
-	grace := c.p.loop.Now().Add(int64(c.p.o.Grace))
+	grace := c.p.loop.Now().Add(int64(c.grace()))
 	for {
 		if done, f := c.pieces(); f != nil {
 			x.Reject()

@@ -4,10 +4,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/message"
 )
+
+// callGrace is how long the beginning of a call's answer is held back: enough for
+// all of a short one to leave together, and less than anybody notices of a stream.
+const callGrace = 2 * time.Millisecond
 
 // calling follows a gRPC answer: to HTTP it may look whole when it is not. The
 // zero value follows nothing.
