@@ -172,7 +172,7 @@ func (k *Link) frame(h h2.Header, b []byte) {
 		useful = h.Length > 0 || h.Has(h2.EndStream)
 		k.data(h, b)
 	case h2.Headers:
-		useful = true
+		useful = k.lines[h.Stream] != nil
 		fragment, e := h.Fragment(p)
 		if !e.Ok() && !e.Stream {
 			k.broke(h, b, e)
@@ -187,6 +187,7 @@ func (k *Link) frame(h h2.Header, b []byte) {
 	case h2.Continuation:
 		k.continuation(h, b)
 	case h2.RSTStream:
+		useful = k.lines[h.Stream] != nil // an end is one, too
 		k.reset(h, b)
 	case h2.Settings:
 		k.settings(h, b)
