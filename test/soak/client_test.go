@@ -47,6 +47,8 @@ var rows = []row{
 	{"h2c transfers", 1, plain, transfers},
 	{"h2c slow", 1, plain, slowStreams},
 	{"h2c abort", 1, plain, abortStreams},
+	{"h2c garbage", 1, plain, garbage},
+	{"h2 garbage", 1, secureH2, garbage},
 	{"h2 streams", 2, secureH2, streams},
 	{"h2 transfers", 1, secureH2, transfers},
 	{"h2 slow", 1, secureH2, slowStreams},

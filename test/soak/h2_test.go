@@ -1,17 +1,21 @@
 package soak
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // secureH2 connects with TLS and agrees on HTTP/2.
@@ -209,3 +213,69 @@ func abortStreams(c *client) {
 		c.world.over(c.kind, q.id, expectation{})
 	}
 }
+
+// garbage sends frames that are whole and make no sense, some valid requests among
+// them, and reads what comes until it is thrown out.
+func garbage(c *client) {
+	defer c.close()
+	if !c.open() {
+		return
+	}
+	var out bytes.Buffer
+	out.WriteString(http2.ClientPreface)
+	fr := http2.NewFramer(&out, nil)
+	fr.AllowIllegalWrites = true
+	fr.WriteSettings()
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	for n := c.rand.IntN(framesOfGarbage); n > 0; n-- {
+		stream := uint32(c.rand.IntN(12))
+		payload := make([]byte, c.rand.IntN(60))
+		for i := range payload {
+			payload[i] = byte(c.rand.Uint32())
+		}
+		switch c.rand.IntN(8) {
+		case 0:
+			fr.WriteRawFrame(http2.FrameType(c.rand.IntN(18)), http2.Flags(c.rand.Uint32()), stream, payload)
+		case 1:
+			fr.WriteData(stream, c.rand.IntN(2) == 0, payload)
+		case 2:
+			fr.WriteRSTStream(stream, http2.ErrCode(c.rand.IntN(20)))
+		case 3:
+			fr.WriteWindowUpdate(stream, c.rand.Uint32()>>c.rand.IntN(32))
+		case 4:
+			fr.WriteSettings(http2.Setting{ID: http2.SettingID(c.rand.IntN(12)), Val: c.rand.Uint32() >> c.rand.IntN(32)})
+		case 5:
+			fr.WriteRawFrame(http2.FrameContinuation, http2.Flags(c.rand.IntN(8)), stream, payload)
+		default:
+			block.Reset()
+			for _, f := range [][2]string{{":method", methods[c.rand.IntN(len(methods))]}, {":scheme", "http"},
+				{":path", "/garbage"}, {":authority", "soak.test"}, {"content-length", "5"}} {
+				if c.rand.IntN(12) > 0 { // at times one is missing
+					enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
+				}
+			}
+			fr.WriteHeaders(http2.HeadersFrameParam{StreamID: stream | 1, BlockFragment: block.Bytes(),
+				EndStream: c.rand.IntN(2) == 0, EndHeaders: c.rand.IntN(12) > 0})
+		}
+	}
+	b := out.Bytes()
+	b = b[:len(b)-c.rand.IntN(20)]
+	writing := make(chan struct{})
+	go func(conn net.Conn) { // ends when the connection does
+		defer close(writing)
+		conn.Write(b)
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			half.CloseWrite()
+		}
+	}(c.conn)
+	if _, err := io.Copy(io.Discard, c.in); errors.Is(err, os.ErrDeadlineExceeded) {
+		c.fail("%s: the connection does not end: %x", c.kind, b)
+	}
+	bare(c.conn).Close()
+	<-writing
+	c.world.over(c.kind, 0, expectation{})
+}
+
+// framesOfGarbage bounds the frames of a connection, and so the lines in the log.
+const framesOfGarbage = 20

@@ -282,6 +282,7 @@ func (w *world) account(p *process) {
 			Kind   string `json:"kind"`
 			Path   string `json:"url.path"`
 			Status int    `json:"http.response.status_code"`
+			Fault  string `json:"fault"`
 		}
 		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
 			w.fail("%v in the line %s", err, in.Bytes())
@@ -291,12 +292,16 @@ func (w *world) account(p *process) {
 		id, err := strconv.ParseUint(number, 10, 64)
 		e, known := w.expect[id]
 		switch {
+		case l.Fault == "gateway_internal_error":
+			w.fail("a panic: %s", in.Bytes())
 		case l.Kind == "handshake": // those that failed, and not each of them
 			continue
 		case l.Kind != "access":
 			w.fail("the log says %s", in.Bytes())
-		case l.Path == "" && (l.Status == 400 || l.Status == 499):
-			cut++ // a client left in the middle of the head
+		case l.Path == "" && (l.Status == 0 || l.Status == 400 || l.Status == 499):
+			cut++ // a client left in the middle of the head, or broke the rules of HTTP/2
+			continue
+		case l.Path == "/garbage":
 			continue
 		case l.Path == "/malformed" && l.Status == 400:
 			bad++
@@ -314,7 +319,8 @@ func (w *world) account(p *process) {
 	if want := w.bad.Load(); bad != want {
 		w.fail("%d lines with status 400, and %d bad requests", bad, want)
 	}
-	if most := int64(w.tally["reset"] + w.tally["TLS reset"] + w.tally["TLS handshake"]); cut > most {
+	if most := int64(w.tally["reset"] + w.tally["TLS reset"] + w.tally["TLS handshake"] +
+		framesOfGarbage*(w.tally["h2c garbage"]+w.tally["h2 garbage"])); cut > most {
 		w.fail("%d lines of requests without a whole head, and %d clients that left", cut, most)
 	}
 	for id, e := range w.expect {
