@@ -3,6 +3,7 @@ package http2_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -199,6 +200,30 @@ func TestDeafClient(t *testing.T) {
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("it was never left")
+		}
+	})
+}
+
+// Nor does one that opens its windows and reads nothing keep its answers for ever.
+func TestDeafReader(t *testing.T) {
+	engines(t, func(t *testing.T, engine func() loop.Engine) {
+		st := start(t, engine(), func(o *exchange.Options) { o.Times.Reply = 200 * time.Millisecond })
+		p := st.dial(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1})
+		p.must(p.WriteWindowUpdate(0, 1<<30))
+		if r := p.answer(p.ask(true, "GET", "/")); r.status != "200" {
+			t.Fatalf("%+v", r)
+		}
+		for range 3 {
+			p.ask(true, "GET", "/big?16000000")
+		}
+		p.must(p.WritePing(false, [8]byte{1}))
+		var buf [1]byte
+		if _, err := io.ReadFull(p.conn, buf[:]); err != nil { // they have begun
+			t.Fatal(err)
+		}
+		st.drain(patience) // ends when the connection has
+		if got := st.faults(); len(got) == 0 || slices.Contains(got, "gateway_internal_error") {
+			t.Errorf("%v", got)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (s *Stream) AppendInterim(dst []byte, h *message.Head, via []byte) []byte {
 		dst = h2.AppendFields(dst, h)
 		dst = appendOurVia(dst, h.Major, h.Minor, via)
 	}
-	return h2.EndHeadersAt(dst, start, s.id, false, uint32(s.c.most))
+	return h2.EndHeadersAt(dst, start, s.id, false, h2.DefaultFrameSize)
 }
 
 // appendBack writes what is said anew on each hop.
@@ -72,7 +72,7 @@ func appendBack(dst []byte, b *message.Back, length int64) []byte {
 // endBlock ends a final head. One that nothing follows ends the stream.
 func (s *Stream) endBlock(dst []byte, start int, b *message.Back, length int64) []byte {
 	end := b.Body == message.NoBody || b.Body == message.Sized && length == 0
-	return h2.EndHeadersAt(dst, start, s.id, end, uint32(s.c.most))
+	return h2.EndHeadersAt(dst, start, s.id, end, h2.DefaultFrameSize)
 }
 
 // appendOurVia tells the version that the message came in (RFC 9110 §7.6.3).
@@ -101,7 +101,7 @@ func (s *Stream) Write(o *message.Out, until loop.Time) (n int, err error) {
 	c, w := s.c, &s.w
 	*w = writing{head: o.Head, a: o.A, b: o.B, last: o.Last, tail: w.tail[:0], active: true}
 	if o.Last && o.Trailer != nil && len(o.Trailer.Fields) > 0 {
-		w.tail = h2.EndHeadersAt(h2.AppendFields(s.beginBlock(w.tail), o.Trailer), 0, s.id, true, uint32(c.most))
+		w.tail = h2.EndHeadersAt(h2.AppendFields(s.beginBlock(w.tail), o.Trailer), 0, s.id, true, h2.DefaultFrameSize)
 	}
 	// Whoever finds nobody in line goes first; the others would otherwise wait for
 	// the writing task, for nothing.
