@@ -698,7 +698,9 @@ func (l *Line) HeadEnded(err error, c *message.Circumstances) *fault.Fault {
 // BodyEnded says what it means that the answer ended inside its body.
 func (l *Line) BodyEnded(err error, c *message.Circumstances) *fault.Fault {
 	if err != loop.ErrTimeout {
-		return l.why(err)
+		f := l.why(err)
+		f.At = fault.Body
+		return f
 	}
 	id := fault.BodyReadTimeout
 	if c.Total {

@@ -152,6 +152,9 @@ func (p *Local) queue(e *Endpoint, until loop.Time) (c *Conn, alone bool, f *fau
 			}
 		}
 		now = p.loop.Now()
+		if err != nil {
+			p.freed(b, false) // a place that became free at this moment is the next one's
+		}
 		switch {
 		case errors.Is(err, loop.ErrInterrupted):
 			return nil, false, interrupted(fault.Select)
