@@ -63,7 +63,7 @@ func nextHop(dst []byte, a *trail.Attempt) []byte {
 	if hop != "" {
 		dst = appendSFString(append(dst, "; next-hop="...), hop)
 	}
-	if a.Reused || a.Connected > 0 {
+	if a.Reused || a.Connected > 0 || a.HTTP2 {
 		protocol := "http/1.1"
 		if a.HTTP2 {
 			protocol = "h2"

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -35,6 +36,23 @@ func statusOf(t *testing.T, x *trail.Trail, detail bool) map[string]any {
 	return params
 }
 
+// overHTTP2 is badAnswer on a connection that others had opened.
+func overHTTP2() *trail.Trail {
+	t := badAnswer()
+	for i := range t.Tries() {
+		t.Attempts[i].HTTP2, t.Attempts[i].Connected = true, 0
+	}
+	return t
+}
+
+func TestTimelineNamesHTTP2(t *testing.T) {
+	var b bytes.Buffer
+	Incident(&b, overHTTP2(), false)
+	if !strings.Contains(b.String(), "HTTP/2") {
+		t.Errorf("the timeline does not tell of HTTP/2:\n%s", &b)
+	}
+}
+
 func TestProxyStatus(t *testing.T) {
 	token := func(s string) httpsfv.Token { return httpsfv.Token(s) }
 	for _, c := range []struct {
@@ -46,6 +64,8 @@ func TestProxyStatus(t *testing.T) {
 		{"public", badAnswer(), false, map[string]any{"error": token("http_protocol_error"), "details": "fault=bad_name id=7K3QM2VX"}},
 		{"operator", badAnswer(), true, map[string]any{"error": token("http_protocol_error"), "next-hop": "10.0.0.11:8080",
 			"next-protocol": token("http/1.1"), "details": "fault=bad_name id=7K3QM2VX rule=RFC9110-5.6.2 off=22"}},
+		{"over HTTP/2", overHTTP2(), true, map[string]any{"error": token("http_protocol_error"), "next-hop": "10.0.0.11:8080",
+			"next-protocol": token("h2"), "details": "fault=bad_name id=7K3QM2VX rule=RFC9110-5.6.2 off=22"}},
 		{"no connection, no protocol", refusedPost(), true, map[string]any{"error": token("connection_refused"),
 			"next-hop": "10.0.0.11:8080", "details": "fault=refused id=7K3QM2VX rule=RFC9293-3.10.7"}},
 		{"the upstream's status", cutPost(), true, map[string]any{"error": token("http_response_incomplete"), "next-hop": "10.0.0.11:8080",
