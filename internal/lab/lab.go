@@ -9,8 +9,9 @@
 //
 // Recipes are data where bytes and an end of connection are enough: corpus.go
 // is the golden corpus of broken answers, the files named like the fault
-// families have the rest. The lab judges nothing itself: that is the gateway's
-// business. All of its sockets are on loopback.
+// families have the rest. Those of HTTP/2 (http2.go, grpc.go) are scripts over
+// x/net's Framer, which writes whatever it is told (h2.go). The lab judges nothing
+// itself: that is the gateway's business. All of its sockets are on loopback.
 package lab
 
 import (

@@ -15,8 +15,9 @@ import (
 // Serve is `gatewhy lab`: an HTTP/1.1 origin on ln that misbehaves as the path
 // asks. GET / lists all recipes, as HTML or, for clients that do not ask for
 // HTML, as text. /fault/NAME behaves as that recipe on the very connection.
-// /good answers well. Recipes that need more than a connection (TLS, name
-// servers, ports that refuse) run on ports of their own, which the list tells.
+// /good answers well. Recipes that need more than a connection of HTTP/1.1 (HTTP/2,
+// TLS, name servers, ports that refuse) run on ports of their own, which the list
+// tells.
 //
 // It ends when ctx does, with nil, and closes ln.
 func Serve(ctx context.Context, ln net.Listener) error {
