@@ -5,8 +5,9 @@
 // a client do its part over a raw connection, and holds what the client got and
 // what the trail says against what the recipe promises: the fault's exact name,
 // the very byte, the status, a visible cut, a page and a Proxy-Status field that
-// others can read, and no secret anywhere. Where the recipe promises that a good
-// second endpoint helps, it is played again with one.
+// others can read, and no secret anywhere. One recipe of each fault, and all that
+// are about HTTP/2 or gRPC, are played again with a client that speaks HTTP/2; and
+// where the recipe promises that a good second endpoint helps, with one.
 //
 // It knows no protocol: the lab breaks, the gateway explains, this package only
 // compares. Start with Run.
