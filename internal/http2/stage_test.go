@@ -2,6 +2,7 @@ package http2_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -411,7 +412,10 @@ func (p *peer) end() *result {
 
 // transport is Go's client, with prior knowledge.
 func (st *stage) transport() *http2.Transport {
-	tr := &http2.Transport{AllowHTTP: true, DialTLS: func(network, addr string, _ *tls.Config) (net.Conn, error) { return net.Dial("tcp", st.addr) }}
+	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", st.addr)
+	}}
 	st.t.Cleanup(tr.CloseIdleConnections)
 	return tr
 }

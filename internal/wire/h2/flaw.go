@@ -61,8 +61,6 @@ const (
 	Duplicate        // an answer's field that may come once came twice, and differs
 	LengthForbidden  // Content-Length where no content can be
 
-	flaws
-
 	lastOfFrame = NoIncrement
 	lastOfBlock = BlockCut
 )
