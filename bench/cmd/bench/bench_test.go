@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,9 +152,28 @@ func TestGoal(t *testing.T) {
 		t.Errorf("got  %swant %s", b.String(), want)
 	}
 	b.Reset()
-	(&goal{"rate-20k", tail, []bar{{[]string{"a"}, 1, false}}}).write(&b, "us", []map[string]sample{{"us": {p99: 30}, "a": {p99: 20}}})
-	if want := "| rate-20k | 30.00 [30.00..30.00] | **1.50** of a (20.00) | **no** (≤ 1.00) |\n"; b.String() != want {
+	(&goal{"rate-20k", tail, []bar{{[]string{"a"}, 1, false}}}).write(&b, "us", []map[string]sample{{"us": {p99: 30}, "a": {p99: 20, errors: 7}}})
+	if want := "| rate-20k | 30.00 [30.00..30.00] | **1.50** of a (20.00) | **no** (≤ 1.00); 7 errors of a |\n"; b.String() != want {
 		t.Errorf("got  %swant %s", b.String(), want)
+	}
+}
+
+// Every goal is about a workload, and about contenders that can do it.
+func TestGoals(t *testing.T) {
+	h := &house{settings: &settings{dir: "../..", port: 27100, workers: 1, subject: "gatewhy"}, tmp: t.TempDir()}
+	h.settings.contenders = h.judged()
+	if err := h.discover(); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range goals {
+		if _, err := selectWorkloads(g.workload); err != nil {
+			t.Error(err)
+		}
+		for _, c := range h.contenders {
+			if c.skip[g.workload] && (c.name == "gatewhy" || slices.Contains(g.contenders(), c.name)) {
+				t.Errorf("%s skips %s", c.name, g.workload)
+			}
+		}
 	}
 }
 

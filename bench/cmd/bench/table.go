@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -162,8 +163,26 @@ func (g *goal) write(w io.Writer, subject string, list []map[string]sample) {
 		shares = append(shares, fmt.Sprintf("**%.2f** of %s (%.2f)", share, name, base))
 		verdicts = append(verdicts, b.verdict(share))
 	}
-	fmt.Fprintf(w, "| %s | %.2f [%.2f..%.2f] | %s | %s |\n", g.workload, med, least, largest,
-		strings.Join(shares, "; "), strings.Join(verdicts, "; "))
+	fmt.Fprintf(w, "| %s | %.2f [%.2f..%.2f] | %s | %s%s |\n", g.workload, med, least, largest,
+		strings.Join(shares, "; "), strings.Join(verdicts, "; "), mistakes(list))
+}
+
+// mistakes tells of requests that failed, with which a row needs a look before it
+// means something.
+func mistakes(list []map[string]sample) string {
+	most := map[string]float64{}
+	for _, round := range list {
+		for name, s := range round {
+			most[name] = max(most[name], s.errors)
+		}
+	}
+	told := ""
+	for _, name := range slices.Sorted(maps.Keys(most)) {
+		if most[name] > 0 {
+			told += fmt.Sprintf("; %.0f errors of %s", most[name], name)
+		}
+	}
+	return told
 }
 
 // writeMemory prints the row of a goal for KiB a connection.
