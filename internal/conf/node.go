@@ -71,6 +71,9 @@ func same(a, b *Node) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
+	if a.Kind == Null && b.Kind == Null {
+		return true
+	}
 	if a.Kind != b.Kind || a.Text != b.Text || len(a.Entries) != len(b.Entries) || len(a.Items) != len(b.Items) {
 		return false
 	}

@@ -421,7 +421,7 @@ func (t *trouble) escape() bool {
 	if open < 0 || open >= len(t.source.Text) || t.source.Text[open] != '"' {
 		return t.plainly()
 	}
-	at := t.at
+	at := min(t.at, len(t.source.Text)-1)
 	for at > open && t.source.Text[at] != '\\' {
 		at--
 	}
