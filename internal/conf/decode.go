@@ -43,8 +43,22 @@ type Decoder struct {
 	Places Places
 
 	root  reflect.Type
+	types map[reflect.Type][]field
 	nodes int
 	full  bool // too many nodes: told already
+}
+
+// fields are those of a struct type, looked at once.
+func (d *Decoder) fields(t reflect.Type) []field {
+	list, ok := d.types[t]
+	if !ok {
+		if d.types == nil {
+			d.types = map[reflect.Type][]field{}
+		}
+		list = fieldsOf(t)
+		d.types[t] = list
+	}
+	return list
 }
 
 // Places say by path where each value stands.
@@ -162,8 +176,24 @@ func (d *Decoder) Value(n *Node, into any, at Path) {
 // Defaults fills what into points to, as if nothing was written there.
 func (d *Decoder) Defaults(into any, at Path) { d.missing(reflect.ValueOf(into).Elem(), at, nil) }
 
-// NewBad tells what is wrong with a scalar.
-func (d *Decoder) NewBad(n *Node, b *Bad) { d.bad(n, b) }
+// Text reads a scalar as a text in which ${env.NAME} may stand, "" if it is none;
+// want says what it should be.
+func (d *Decoder) Text(n *Node, want string, at Path) string {
+	if n.Kind != Scalar {
+		d.unlike(n, reflect.TypeFor[string](), want, at)
+		return ""
+	}
+	if n = d.expand(n, &field{env: true}, at); n == nil {
+		return ""
+	}
+	if n.Text == "" {
+		d.bad(n, &Bad{Name: "empty_value", Message: d.called(at) + " is an empty text", Help: "give it " + want})
+	}
+	return n.Text
+}
+
+// Bad tells what is wrong with a scalar that was read as such.
+func (d *Decoder) Bad(n *Node, b *Bad) { d.bad(n, b) }
 
 var (
 	durationType = reflect.TypeFor[time.Duration]()
@@ -266,7 +296,7 @@ func (d *Decoder) strct(n *Node, v reflect.Value, at Path, of *field) {
 	if def, ok := v.Addr().Interface().(interface{ Default() }); ok {
 		def.Default()
 	}
-	fields := fieldsOf(v.Type())
+	fields := d.fields(v.Type())
 	if n != nil && n.Kind != Map {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.short })
 		if i < 0 || n.Kind == Null {
@@ -284,6 +314,7 @@ func (d *Decoder) strct(n *Node, v reflect.Value, at Path, of *field) {
 		return
 	}
 	byName := map[string]*Entry{}
+	guessed := map[string]bool{} // what unknown keys were probably meant to be
 	if n != nil {
 		for i := range n.Entries {
 			e := &n.Entries[i]
@@ -291,7 +322,9 @@ func (d *Decoder) strct(n *Node, v reflect.Value, at Path, of *field) {
 			if strings.HasPrefix(e.Key.Text, "x-") || slices.ContainsFunc(fields, func(f field) bool { return f.name == e.Key.Text }) {
 				continue
 			}
-			d.unknown(e, n, v.Type(), fields, at)
+			if name := d.unknown(e, n, v.Type(), fields, at); name != "" {
+				guessed[name] = true
+			}
 		}
 	}
 	for i := range fields {
@@ -299,7 +332,7 @@ func (d *Decoder) strct(n *Node, v reflect.Value, at Path, of *field) {
 		e := byName[f.name]
 		if e == nil {
 			d.missing(v.Field(f.index), at.Key(f.name), f)
-			if f.required && n != nil {
+			if f.required && n != nil && !guessed[f.name] {
 				d.lacks(n, v.Type(), f, at)
 			}
 			continue
@@ -358,10 +391,11 @@ func (d *Decoder) within(t reflect.Type, at Path, line int) []Label {
 	return []Label{{key, words}}
 }
 
-// unknown tells of a key that is none.
-func (d *Decoder) unknown(e *Entry, n *Node, t reflect.Type, fields []field, at Path) {
+// unknown tells of a key that is none. It returns the key that was probably
+// meant, "" if nobody knows.
+func (d *Decoder) unknown(e *Entry, n *Node, t reflect.Type, fields []field, at Path) string {
 	if e.Key.broken {
-		return
+		return ""
 	}
 	key := e.Key.Text
 	p := Problem{Name: "unknown_key", Message: fmt.Sprintf("unknown key `%s` in %s", key, noun(t, at)),
@@ -391,6 +425,10 @@ func (d *Decoder) unknown(e *Entry, n *Node, t reflect.Type, fields []field, at 
 		p.Notes = []string{"the keys here are " + strings.Join(names, ", ")}
 	}
 	d.Report.Add(p)
+	if len(p.Fix) > 0 {
+		return p.Fix[0].With
+	}
+	return ""
 }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -441,13 +479,29 @@ func (d *Decoder) lacks(n *Node, t reflect.Type, f *field, at Path) {
 	d.Report.Add(Problem{Name: "missing_key", Message: fmt.Sprintf("%s has no `%s`", noun(t, at), f.name), At: Label{place, "needs `" + f.name + ":`"}})
 }
 
+// called is what a user knows a value by: its key, or that of what its shorthand
+// stands for.
+func (d *Decoder) called(at Path) string {
+	parts, item := at.Parts(), false
+	for p := at; len(parts) > 0; parts = parts[:len(parts)-1] {
+		last := parts[len(parts)-1]
+		if d.Places[p].Key.Valid() || !d.Places[p].Value.Valid() {
+			if item {
+				return "an item of `" + last + "`"
+			}
+			return "`" + last + "`"
+		}
+		if strings.Trim(last, "0123456789") == "" {
+			item = d.Places[p.parent()].Value != d.Places[p].Value // else a list of one
+		}
+		p = p.parent()
+	}
+	return "this"
+}
+
 // unlike tells that a node is of the wrong kind.
 func (d *Decoder) unlike(n *Node, t reflect.Type, want string, at Path) {
-	parts := at.Parts()
-	key := "this"
-	if len(parts) > 0 {
-		key = "`" + parts[len(parts)-1] + "`"
-	}
+	key := d.called(at)
 	p := Problem{Name: "wrong_kind", Message: fmt.Sprintf("%s takes %s, and this is %s", key, want, n.Kind), At: Label{firstLine(n.Span), "not " + want}}
 	p.Where = n.whence()
 	switch {
@@ -462,14 +516,16 @@ func (d *Decoder) unlike(n *Node, t reflect.Type, want string, at Path) {
 		p.Help = "put it in quotes to mean the text"
 		p.Fix, p.Unsure = []Edit{{n.Span, quoted(n.Span.Text())}}, true
 	case n.Kind == List && n.flow && strings.HasPrefix(n.Span.Text(), "[:"):
-		p.Name, p.Message, p.At.Words = "bracket_in_value", "an address that begins with `[` must be quoted", "`[` begins a list in YAML"
+		p.Name, p.Message, p.At.Words = "bracket_in_value", bracketMessage, bracketWords
 	case n.Kind == Scalar && n.Plain:
 		// "timeout:5s" is a word to YAML.
-		if k, rest, ok := strings.Cut(n.Text, ":"); ok && rest != "" && t.Kind() == reflect.Struct &&
-			slices.ContainsFunc(fieldsOf(t), func(f field) bool { return f.name == k }) && n.Valid() {
+		k, rest, ok := strings.Cut(n.Text, ":")
+		known := t.Kind() == reflect.Struct && slices.ContainsFunc(d.fields(t), func(f field) bool { return f.name == k })
+		named := t.Kind() == reflect.Map && !strings.HasPrefix(rest, "/") && d.Places[at].Key.Line() != n.Line()
+		if ok && rest != "" && n.Valid() && (known || named) {
 			colon := n.Start + len(k) + 1
 			p.Name, p.Message, p.At.Words = "no_space_after_colon", "there is no space behind the colon", "a word, and no key with a value"
-			p.Help, p.Fix = "put one there", []Edit{{Span{n.Source, colon, colon}, " "}}
+			p.Help, p.Fix, p.Unsure = "put one there", []Edit{{Span{n.Source, colon, colon}, " "}}, named
 		}
 	}
 	d.Report.Add(p)
@@ -503,7 +559,7 @@ func (d *Decoder) list(n *Node, v reflect.Value, at Path, f *field) {
 	case n.Kind != List:
 		items = []*Node{n}
 	case len(items) == 0:
-		d.Report.Add(Problem{Name: "empty_list", Message: fmt.Sprintf("`%s` is an empty list", lastPart(at)), At: Label{n.Span, "nothing in it"},
+		d.Report.Add(Problem{Name: "empty_list", Message: d.called(at) + " is an empty list", At: Label{n.Span, "nothing in it"},
 			Help: "put something in, or leave the key away", Where: n.whence()})
 		return
 	}
@@ -512,14 +568,6 @@ func (d *Decoder) list(n *Node, v reflect.Value, at Path, f *field) {
 		d.Places[at.Index(i)] = Place{Value: item.Span, From: item.Value().From}
 		d.value(item, v.Index(i), at.Index(i), f)
 	}
-}
-
-func lastPart(at Path) string {
-	parts := at.Parts()
-	if len(parts) == 0 {
-		return "this"
-	}
-	return parts[len(parts)-1]
 }
 
 // table reads a map whose keys are names that the user chose.
@@ -581,6 +629,7 @@ func (d *Decoder) scalar(n *Node, v reflect.Value, at Path, f *field) {
 		b := &Bad{Name: "bad_choice", Message: fmt.Sprintf("`%s` is not one of %s", text, strings.Join(f.enum, ", "))}
 		if near := Meant(text, f.enum); near != "" {
 			b.Words, b.With = fmt.Sprintf("did you mean `%s`?", near), near
+			b.Unsure = strings.ContainsAny(near, "0123456789") // a number is no misspelling of another
 		}
 		d.bad(n, b)
 		return
@@ -593,7 +642,7 @@ func (d *Decoder) scalar(n *Node, v reflect.Value, at Path, f *field) {
 		err = d.size(n, v, text, f)
 	case reflect.PointerTo(t).Implements(textType):
 		if text == "" {
-			err = &Bad{Name: "empty_value", Message: fmt.Sprintf("`%s` is an empty text", lastPart(at))}
+			err = &Bad{Name: "empty_value", Message: d.called(at) + " is an empty text"}
 			break
 		}
 		err = v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
@@ -605,7 +654,7 @@ func (d *Decoder) scalar(n *Node, v reflect.Value, at Path, f *field) {
 		err = float(n, v, text, f)
 	default:
 		if text == "" {
-			err = &Bad{Name: "empty_value", Message: fmt.Sprintf("`%s` is an empty text", lastPart(at)), Help: "write a text, or leave the key away"}
+			err = &Bad{Name: "empty_value", Message: d.called(at) + " is an empty text", Help: "write a text, or leave the key away"}
 			break
 		}
 		if f.file {
@@ -644,21 +693,50 @@ func (d *Decoder) bad(n *Node, b *Bad) {
 		d.Report.Add(p)
 		return
 	}
-	literal := n.Valid() && n.Span.Text() == n.Text
-	if literal && b.End > b.Start && b.End <= len(n.Text) {
-		p.At.Span = Span{n.Source, n.Start + b.Start, n.Start + b.End}
+	if n.Valid() {
+		p.At.Span = firstLine(n.Span.Part(n.Text, b.Start, b.End))
 	}
 	if b.With != "" && n.Valid() {
-		with := b.With
-		if !plainSafe(with, true) {
-			with = quoted(with)
-		}
-		p.Fix, p.Unsure = []Edit{{n.Span, with}}, b.Unsure
+		p.Fix, p.Unsure = []Edit{n.Span.Instead(b.With)}, b.Unsure
 		if p.Help == "" {
 			p.Help = "write it so"
 		}
 	}
 	d.Report.Add(p)
+}
+
+// inner is where the text of a scalar stands, within its quotes; no place if it
+// is written differently from what it means.
+func (p Span) inner(text string) Span {
+	switch s := p.Text(); {
+	case !p.Valid():
+	case s == text:
+		return p
+	case len(s) == len(text)+2 && s[1:len(s)-1] == text:
+		return Span{p.Source, p.Start + 1, p.End - 1}
+	}
+	return Span{}
+}
+
+// Part is a part of a scalar as a span: of its text from one offset to another,
+// or all of it if that cannot be told.
+func (p Span) Part(text string, start, end int) Span {
+	if inner := p.inner(text); inner.Valid() && start < end && end <= len(text) {
+		return Span{p.Source, inner.Start + start, inner.Start + end}
+	}
+	return p
+}
+
+// Instead is the edit that puts a text in the place of a scalar, in quotes if it
+// had some or needs them. A number or a boolean loses them.
+func (p Span) Instead(text string) Edit {
+	s := p.Text()
+	had := s != "" && (s[0] == '"' || s[0] == '\'')
+	bare := isNumber(text) || text == "true" || text == "false"
+	if had && !bare || !plainSafe(text, true) {
+		text = quoted(text)
+	}
+	return Edit{p, text}
 }
 
 func (d *Decoder) duration(n *Node, v reflect.Value, text string, f *field) error {
@@ -685,10 +763,10 @@ func (d *Decoder) size(n *Node, v reflect.Value, text string, f *field) error {
 	if err != nil || isNumber(text) && size != 0 && n.From.Kind == File {
 		b := &Bad{Name: "bad_size", Message: fmt.Sprintf("`%s` is no size", text)}
 		if err != nil {
-			b.Note = err.Error()
+			b.Note = "a size is a whole number with a unit, such as 512B, 64KiB or 10MB"
 		}
 		if isNumber(text) {
-			b.Name, b.Message, b.Words = "missing_unit", "a size has a unit", "bytes?"
+			b.Name, b.Message, b.Words, b.Note = "missing_unit", "a size has a unit", "bytes?", ""
 		}
 		if better, sure := betterSize(text); better != "" {
 			b.With, b.Unsure = better, !sure
@@ -822,7 +900,7 @@ func (d *Decoder) expand(n *Node, f *field, at Path) *Node {
 			d.bad(n, b)
 			return nil
 		case !f.env:
-			d.bad(n, &Bad{Name: "env_not_here", Message: fmt.Sprintf("`%s` takes no variable of the environment", lastPart(at)), Words: "only addresses, names and paths do"})
+			d.bad(n, &Bad{Name: "env_not_here", Message: d.called(at) + " takes no variable of the environment", Words: "only addresses, names and paths do"})
 			return nil
 		}
 		value, where, problem := d.variable(name)

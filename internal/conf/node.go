@@ -1,5 +1,7 @@
 package conf
 
+import "strings"
+
 // Kind is what a node is.
 type Kind uint8
 
@@ -147,6 +149,14 @@ func (p Path) Index(i int) Path {
 		return p + "/" + Path(digits[i:i+1])
 	}
 	return p.Index(i/10) + Path(digits[i%10:i%10+1])
+}
+
+// parent is the path of what holds a value; "" of the top level.
+func (p Path) parent() Path {
+	if i := strings.LastIndexByte(string(p), '/'); i > 0 {
+		return p[:i]
+	}
+	return ""
 }
 
 // Parts are the keys and indices of a path.

@@ -275,7 +275,9 @@ func (b *builder) build(y *yaml.Node, depth int) (*Node, int) {
 	if y.Style&yaml.TaggedStyle != 0 {
 		b.tagged(n, y, start, end)
 	}
-	if slices.ContainsFunc(b.broken, func(s Span) bool { return s.Start <= n.Start && n.Start < max(s.End, s.Start+1) && n.Kind != Map && n.Kind != List }) {
+	if slices.ContainsFunc(b.broken, func(s Span) bool {
+		return s.Start <= n.Start && n.Start < max(s.End, s.Start+1) && n.Kind != Map && n.Kind != List
+	}) {
 		n.broken = true
 	}
 	return n, end
@@ -341,6 +343,8 @@ func (b *builder) children(n *Node, y *yaml.Node, start, depth int) (end int) {
 		end = max(end, e)
 		switch {
 		case key.broken && key.Kind != Scalar:
+		case key.Kind == List && b.bracketed(key, value):
+			n.broken = true
 		case key.Kind != Scalar:
 			b.report.Add(Problem{Name: "complex_key", Message: "a key is a word, and this is " + key.Kind.String(),
 				At: Label{firstLine(key.Span), "not a key"}})
@@ -362,6 +366,24 @@ func (b *builder) children(n *Node, y *yaml.Node, start, depth int) (end int) {
 	}
 	return end
 }
+
+// bracketed tells of an IPv6 address whose brackets made a list of it, and with
+// its port a map: [::1]:8443 between brackets or braces.
+func (b *builder) bracketed(key, value *Node) bool {
+	s := key.Span.Text()
+	if !strings.Contains(s, ":") || strings.Trim(s, "[]0123456789abcdefABCDEF:.%") != "" {
+		return false
+	}
+	at := Span{b.source, key.Start, max(key.End, value.End)}
+	b.report.Add(Problem{Name: "bracket_in_value", Message: bracketMessage, At: Label{at, bracketWords}, Help: "put it in quotes",
+		Fix: []Edit{{at, quoted(at.Text())}}})
+	return true
+}
+
+const (
+	bracketMessage = "an address that begins with `[` must be quoted"
+	bracketWords   = "`[` begins a list in YAML"
+)
 
 // closing is the offset behind the bracket that closes what is open at offset at,
 // behind its last child.

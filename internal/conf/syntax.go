@@ -495,7 +495,7 @@ func (t *trouble) colonAt(value int) bool {
 
 // address judges an IPv6 address whose brackets were taken for a list.
 func (t *trouble) address(value int) bool {
-	return t.quoteFrom(value, "bracket_in_value", "an address that begins with `[` must be quoted", "`[` begins a list in YAML")
+	return t.quoteFrom(value, "bracket_in_value", bracketMessage, bracketWords)
 }
 
 // colonIn is where the colon of a line's first key is, -1 if there is none.
@@ -609,7 +609,11 @@ func (t *trouble) inside() bool {
 			return t.address(v - 1)
 		case c == ':' && v < t.at:
 			return t.colonAt(v)
-		case strings.IndexByte("{[]}*&", c) >= 0 && v < t.at:
+		case c == ']' || c == '}':
+			return t.tell(Problem{Name: "unclosed_bracket", Message: fmt.Sprintf("a `%c` is closed with `%c`", open, c), At: Label{t.span1(), fmt.Sprintf("expected `,` or `%s`", closing)},
+				Also: []Label{{Span{t.source, t.context, t.context + 1}, "opened here"}}, Help: fmt.Sprintf("close it with `%s`", closing), Unsure: true,
+				Fix: []Edit{{Span{t.source, t.at, t.at}, closing}}})
+		case strings.IndexByte("{[*&", c) >= 0 && v < t.at:
 			// A value goes on with what means something else here: /blog/{slug}.
 			return t.quoteFrom(v, "bracket_in_value", fmt.Sprintf("between brackets or braces a value with `%c` must be quoted", c),
 				fmt.Sprintf("`%c` means something of its own here", c))

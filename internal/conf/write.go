@@ -16,7 +16,7 @@ import (
 // has every value and otherwise those that somebody wrote. Each node says where
 // its value came from.
 func Encode(v any, places Places, all bool) *Node {
-	e := &encoder{places, all}
+	e := &encoder{places: places, all: all, types: &Decoder{}}
 	if n := e.value(reflect.ValueOf(v).Elem(), ""); n != nil {
 		return n
 	}
@@ -26,7 +26,11 @@ func Encode(v any, places Places, all bool) *Node {
 type encoder struct {
 	places Places
 	all    bool
+	types  *Decoder
 }
+
+// whole is an encoder that writes what is there, whoever wrote it.
+func (e *encoder) whole() *encoder { return &encoder{e.places, true, e.types} }
 
 // leaf is a scalar, nil if nobody wrote it and only that counts.
 func (e *encoder) leaf(text string, plain bool, at Path) *Node {
@@ -100,7 +104,7 @@ func (e *encoder) made(v reflect.Value, at Path) *Node {
 	if v.Kind() == reflect.Pointer {
 		return e.value(v.Elem(), at)
 	}
-	return (&encoder{e.places, true}).value(v, at)
+	return e.whole().value(v, at)
 }
 
 func (e *encoder) list(v reflect.Value, at Path) *Node {
@@ -112,7 +116,7 @@ func (e *encoder) list(v reflect.Value, at Path) *Node {
 	// A list is whole or not there: one with holes would mean something else.
 	whole := e
 	if isLeaf(v.Type().Elem()) {
-		whole = &encoder{e.places, true}
+		whole = e.whole()
 	}
 	for i := range v.Len() {
 		if item := whole.value(v.Index(i), at.Index(i)); item != nil {
@@ -121,6 +125,9 @@ func (e *encoder) list(v reflect.Value, at Path) *Node {
 			}
 			n.Items = append(n.Items, item)
 		}
+	}
+	if len(n.Items) == 1 && n.Items[0].Kind == Scalar {
+		return n.Items[0] // one value is a list of one
 	}
 	return n
 }
@@ -169,11 +176,14 @@ func (e *encoder) table(v reflect.Value, at Path) *Node {
 func (e *encoder) strct(v reflect.Value, at Path) *Node {
 	n := &Node{Kind: Map, From: e.places[at].From}
 	var short *field
-	fields := fieldsOf(v.Type())
+	fields := e.types.fields(v.Type())
 	for i := range fields {
 		f := &fields[i]
 		if f.short {
 			short = f
+		}
+		if f.min != "" && f.min != "0" && v.Field(f.index).IsZero() {
+			continue // unset, and 0 cannot be written
 		}
 		if value := e.value(v.Field(f.index), at.Key(f.name)); value != nil {
 			n.Entries = append(n.Entries, Entry{&Node{Kind: Scalar, Text: f.name, Plain: true}, value})
@@ -183,7 +193,11 @@ func (e *encoder) strct(v reflect.Value, at Path) *Node {
 	case len(n.Entries) == 0:
 		return nil
 	case len(n.Entries) == 1 && short != nil && n.Entries[0].Key.Text == short.name && n.Entries[0].Value.Kind != Map:
-		return n.Entries[0].Value // its shorthand
+		// Its shorthand, if there is nothing else to it or it was written so.
+		place := e.places[at.Key(short.name)]
+		if len(fields) == 1 && n.Entries[0].Value.Kind == List || place.Value.Valid() && !place.Key.Valid() {
+			return n.Entries[0].Value
+		}
 	}
 	return n
 }

@@ -13,6 +13,7 @@ var house = plan{
 		}},
 		{"floor 3, life", []string{"internal/exchange"}},
 		{"floor 4, services", []string{"internal/reverse", "internal/admin"}},
+		{"floor 4½, the house as it should be", []string{"internal/config"}},
 		{"floor 5, house", []string{"internal/gateway"}},
 		{"floor 5½, names of its options", []string{"internal/settings"}},
 		{"floor 6, proof", []string{"internal/prove"}},

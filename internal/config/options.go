@@ -1,0 +1,385 @@
+package config
+
+import (
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/http2"
+	"github.com/gatewhy/gatewhy/internal/reverse"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/h1"
+	"github.com/gatewhy/gatewhy/internal/wire/h2"
+)
+
+// The comments of the fields are the reference: the first sentence of each is
+// what the schema says of its key.
+
+// Gateway is a whole configuration.
+type Gateway struct {
+	// The version of this language, which is 1.
+	Version int `conf:"version" min:"1" max:"1"`
+	// Further files of this configuration: paths and patterns, relative to this file.
+	Include []string `conf:"include"`
+	// The gateway's own name in Proxy-Status and Via, unique among its neighbours; the host name unless set.
+	Node NodeName `conf:"node,env" flag:"node"`
+	// Where clients connect.
+	Listen Listen `conf:"listen" aka:"listeners,bind,ports"`
+	// How TLS is spoken with clients, and with which certificates.
+	TLS TLS `conf:"tls" aka:"ssl,certificates"`
+	// HTTP/2 with clients.
+	HTTP2 HTTP2 `conf:"http2"`
+	// The services behind the gateway, each by its name.
+	Upstreams map[string]*Upstream `conf:"upstreams" aka:"backends,services,clusters,backend,servers"`
+	// What is served, by the host name that clients ask for.
+	Sites map[string]*Site `conf:"sites,required" aka:"hosts,servers,vhosts,server,virtualhosts,domains"`
+	// How long clients may take.
+	Timeout ClientTimeout `conf:"timeout" aka:"timeouts"`
+	// What clients may send.
+	Limits Limits `conf:"limits" aka:"limit"`
+	// What answers of the gateway's own tell.
+	Errors Errors `conf:"errors" aka:"error-pages"`
+	// The access log.
+	Log Log `conf:"log" aka:"access-log,logging,logs,access_log"`
+	// How long a stop waits for requests under way; less than the 90s after which systemd kills.
+	Drain time.Duration `conf:"drain" flag:"drain" aka:"grace-period,shutdown-timeout"`
+	// The socket that gatewhy explain asks.
+	Admin Admin `conf:"admin"`
+	// What runs the event loops.
+	Engine Engine `conf:"engine"`
+	// The DNS server to ask, an IP address with or without a port; those of resolv.conf unless set.
+	Resolver Resolver `conf:"resolver,env" flag:"resolver" aka:"dns,nameserver,nameservers"`
+}
+
+// Default implements the defaults of the fields without a type of their own.
+func (g *Gateway) Default() { g.Version, g.Drain = 1, DefaultDrain }
+
+// DefaultDrain is longer than most answers take, and shorter than the 90 s after
+// which systemd kills.
+const DefaultDrain = 30 * time.Second
+
+// Listen says where clients connect.
+type Listen struct {
+	// Addresses for plain HTTP; :80 unless there is a listen key.
+	HTTP []Address `conf:"http,short,env"`
+	// Addresses for HTTPS; :443 unless there is a listen key, if there is a certificate.
+	HTTPS []Address `conf:"https,env" aka:"tls,ssl"`
+}
+
+// TLS says how TLS is spoken with clients.
+type TLS struct {
+	// Certificates with their keys; the name that the client asks for (SNI) chooses, the first is for all other names.
+	Certificates []Certificate `conf:"certificates,short" aka:"certificate,certs"`
+	// Make a certificate for localhost and this host at the start: for trying out.
+	SelfSigned bool `conf:"self-signed" flag:"tls-self-signed" aka:"internal"`
+	// The least version, 1.2 or 1.3; a few clients older than 2019 lack 1.3.
+	Min string `conf:"min-version" flag:"tls-min" enum:"1.2,1.3" aka:"min,protocols,versions"`
+	// Offer the key exchange X25519MLKEM768; it costs both sides some 100us a full handshake.
+	PostQuantum bool `conf:"post-quantum" flag:"tls-post-quantum"`
+	// How long a key makes session tickets, which two later ones still let in; 0 makes none.
+	Rotation time.Duration `conf:"ticket-rotation" flag:"tls-ticket-rotation"`
+}
+
+// Default implements the defaults.
+func (t *TLS) Default() { t.Min, t.PostQuantum, t.Rotation = "1.2", true, certs.DefaultRotation }
+
+// Certificate is a certificate and its key.
+type Certificate struct {
+	// PEM file with the certificate and the intermediates behind it.
+	Cert string `conf:"cert,short,required,file,env" aka:"certificate,crt,ssl_certificate"`
+	// PEM file with the key; left out if the certificate's file holds it.
+	Key string `conf:"key,file,env" aka:"private-key,ssl_certificate_key"`
+}
+
+// Noun implements the word for messages.
+func (*Certificate) Noun() string { return "certificate" }
+
+// HTTP2 are the settings of HTTP/2 with clients.
+type HTTP2 struct {
+	// Speak HTTP/2 to clients: where TLS agrees on it, and without TLS to those that begin with it.
+	Enabled bool `conf:"enabled,short" flag:"http2"`
+	// Requests at a time on a connection; browsers use 100.
+	Requests int `conf:"requests" flag:"http2-requests" min:"1" max:"65536"`
+	// What one upload may send ahead; one that a longer way holds up gets more, up to memory.
+	Window conf.Size `conf:"window" flag:"http2-window" min:"1KiB" max:"1GiB"`
+	// What all uploads of a connection may send ahead: memory that a client can make us hold.
+	Memory conf.Size `conf:"memory" flag:"http2-memory" min:"64KiB" max:"1GiB"`
+	// Table of a client's fields (HPACK); 0 is none, fields are then sent in full each time.
+	Table conf.Size `conf:"table" flag:"http2-table" max:"1MiB"`
+	// Requests of a connection that may end in a reset at once, a thirtieth of it more each second.
+	Resets int `conf:"resets" flag:"http2-resets" min:"1" max:"1073741824"`
+	// Frames that bring no request nearer (PING, SETTINGS, empty ones), likewise.
+	Control int `conf:"control" flag:"http2-control" min:"100" max:"1073741824"`
+}
+
+// Default implements the defaults.
+func (h *HTTP2) Default() {
+	*h = HTTP2{true, http2.DefaultRequests, http2.DefaultBodyWindow, http2.DefaultBodyMemory, h2.DefaultTable,
+		http2.DefaultResets, http2.DefaultControl}
+}
+
+// ClientTimeout bounds what clients take. 0 means no limit, where that is allowed.
+type ClientTimeout struct {
+	// A client's TLS handshake; two lost packets on a slow mobile.
+	TLS time.Duration `conf:"tls" flag:"timeout-client-tls" zero:"no" aka:"handshake"`
+	// The request's head, from its first byte to its end: for slow mobiles, not for slow attackers.
+	Head time.Duration `conf:"head" flag:"timeout-client-head" aka:"header,headers,read-header,client-head"`
+	// Silence between two reads of an upload.
+	Body time.Duration `conf:"body" flag:"timeout-client-body" aka:"client-body"`
+	// A client's connection without a request; a little over the 60s of the load balancers in front.
+	KeepAlive time.Duration `conf:"keep-alive" flag:"timeout-keep-alive" aka:"keepalive"`
+	// A client that takes no byte of the answer.
+	Reply time.Duration `conf:"reply" flag:"timeout-reply" aka:"write"`
+	// The whole exchange with all its attempts; none unless set, since downloads may last.
+	Total time.Duration `conf:"total" flag:"timeout-total" aka:"request"`
+}
+
+// Default implements the defaults.
+func (t *ClientTimeout) Default() {
+	*t = ClientTimeout{TLS: exchange.DefaultHandshake, Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
+		KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply}
+}
+
+// Limits bound what clients send.
+type Limits struct {
+	// The head of a request.
+	Head conf.Size `conf:"head" flag:"max-head" min:"1B" max:"1GiB" aka:"header,headers"`
+	// One field line of a request.
+	Line conf.Size `conf:"line" flag:"max-line" min:"1B" max:"1GiB" aka:"field"`
+	// The first line of a request.
+	StartLine conf.Size `conf:"start-line" flag:"max-line" min:"1B" max:"1GiB" aka:"request-line,uri"`
+	// Field lines of a request; browsers send 30.
+	Fields int `conf:"fields" flag:"max-fields" min:"1" max:"1048576"`
+	// The body of a request; 0 is no limit, bodies are streamed.
+	Body conf.Size `conf:"body" flag:"max-body" aka:"client-max-body-size,max-body"`
+	// Clients' connections at once, about 10KiB each while busy; 0 is no limit.
+	Connections int `conf:"connections" flag:"max-connections" max:"1073741824" aka:"max-connections,maxconn"`
+}
+
+// Default implements the defaults.
+func (l *Limits) Default() {
+	d := h1.DefaultRequest
+	*l = Limits{Head: conf.Size(d.Head), Line: conf.Size(d.Field), StartLine: conf.Size(d.StartLine), Fields: d.Fields,
+		Connections: exchange.DefaultMaxConnections}
+}
+
+// Errors say what answers of the gateway's own tell.
+type Errors struct {
+	// Who sees bytes, addresses and fixes: trusted (clients on this machine), public (nobody) or all.
+	Detail string `conf:"detail,short" flag:"errors-detail" enum:"trusted,public,all"`
+	// An email address or a URL that error pages offer; none unless set.
+	Contact string `conf:"contact"`
+}
+
+// Default implements the defaults.
+func (e *Errors) Default() { e.Detail = "trusted" }
+
+// Log is the access log.
+type Log struct {
+	// text, json or off; text on a terminal and json elsewhere unless set.
+	Format string `conf:"format,short" flag:"log" enum:"text,json,off"`
+	// The file to append to, opened anew on SIGUSR1; standard output unless set.
+	File string `conf:"file,file,env" flag:"log-file" aka:"path,output"`
+}
+
+// Admin is the socket for questions.
+type Admin struct {
+	// The directory of the socket; /run/gatewhy or the user's own unless set.
+	Dir string `conf:"dir,short,file,env" flag:"run-dir" aka:"directory,socket"`
+}
+
+// Engine says what runs the event loops.
+type Engine struct {
+	// What runs the loops: portable (on every system) or epoll (64-bit Linux, a thread each that asks the kernel itself).
+	Name string `conf:"name,short" flag:"engine" enum:"portable,epoll"`
+	// Event loops; one a core unless set.
+	Loops int `conf:"loops" flag:"loops" min:"1" max:"1024" aka:"workers,threads,worker_processes"`
+}
+
+// Default implements the defaults.
+func (e *Engine) Default() { e.Name = "portable" }
+
+// Upstream is a service behind the gateway: endpoints that stand in for each other.
+type Upstream struct {
+	// The endpoints: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT or unix:/PATH.
+	To []Target `conf:"to,short,required,env" aka:"servers,targets,server,endpoints,hosts,url,address,addresses,backends"`
+	// When and how a request is tried again.
+	Retry Retry `conf:"retry" aka:"retries"`
+	// How long each phase of an attempt may take.
+	Timeout Timeout `conf:"timeout" aka:"timeouts"`
+	// What answers may hold.
+	Limits AnswerLimits `conf:"limits" aka:"limit"`
+	// TLS with https:// endpoints.
+	TLS UpstreamTLS `conf:"tls" aka:"ssl"`
+	// When HTTP/2 is spoken: auto (over TLS with whoever agrees, and with h2c:// endpoints), on (with all) or off.
+	HTTP2 string `conf:"http2" flag:"upstream-http2" enum:"auto,on,off"`
+	// Connections that are kept.
+	Pool Pool `conf:"pool" aka:"keepalive,keep-alive,connections"`
+	// When an endpoint is left out for a while.
+	Eject Eject `conf:"eject" aka:"ejection,outlier-detection,passive"`
+	// Mend answers that the RFCs let us mend, with a receipt in the log.
+	Repair bool `conf:"repair" flag:"!no-repair"`
+}
+
+// Default implements the defaults.
+func (u *Upstream) Default() { u.HTTP2, u.Repair = "auto", true }
+
+// Noun implements the word for messages.
+func (*Upstream) Noun() string { return "upstream" }
+
+// Retry says when and how a request is tried again.
+type Retry struct {
+	// Attempts that may have reached an endpoint, the first one counted; 1 never tries again.
+	Attempts int `conf:"attempts,short" flag:"retry-attempts" min:"1" max:"8" aka:"tries,max,count,retries"`
+	// Further attempts as a share of requests, so that retries never make an outage; 0 is none.
+	Budget float64 `conf:"budget" flag:"retry-budget" min:"0" max:"1"`
+	// How much of a request's body is kept in memory for another attempt; forms and API calls fit.
+	ReplayMemory conf.Size `conf:"replay-memory" flag:"replay-memory" max:"1TiB"`
+	// How much of it is kept in a temporary file beyond that; 0 is none.
+	ReplayDisk conf.Size `conf:"replay-disk" flag:"replay-disk" max:"1024TiB"`
+	// A request with Idempotency-Key may be sent again: only for applications that honour it.
+	IdempotencyKey bool `conf:"idempotency-key" flag:"idempotency-key"`
+	// How long a small answer that is not whole is held back, so that a cut can still be rescued; 0 is not at all.
+	Grace time.Duration `conf:"grace" flag:"grace"`
+}
+
+// Default implements the defaults.
+func (r *Retry) Default() {
+	*r = Retry{Attempts: reverse.DefaultAttempts, Budget: upstream.DefaultBudgetShare, ReplayMemory: reverse.DefaultReplayMemory,
+		ReplayDisk: reverse.DefaultReplayDisk, Grace: reverse.DefaultGrace}
+}
+
+// Timeout bounds the phases of an attempt. 0 means no limit, where that is
+// allowed.
+type Timeout struct {
+	// Looking up a name; two DNS servers, asked twice.
+	Resolve time.Duration `conf:"resolve" flag:"timeout-resolve" zero:"no" aka:"dns"`
+	// Connecting, over all addresses of a name; outlives two lost SYNs.
+	Connect time.Duration `conf:"connect" flag:"timeout-connect" zero:"no" aka:"dial"`
+	// The TLS handshake; two round trips and a busy server.
+	TLS time.Duration `conf:"tls" flag:"timeout-tls" zero:"no" aka:"handshake"`
+	// An endpoint that takes no byte of the request.
+	Send time.Duration `conf:"send" flag:"timeout-send" aka:"write"`
+	// Thinking: from the request's end to the answer's first byte; nginx's figure.
+	FirstByte time.Duration `conf:"first-byte" flag:"timeout-first-byte" aka:"response,header,server,response-header"`
+	// Silence between two reads of the answer.
+	Read time.Duration `conf:"read" flag:"timeout-read"`
+	// Silence on an upgraded connection; WebSocket libraries that ping do so within a minute.
+	Idle time.Duration `conf:"idle" flag:"timeout-idle" aka:"tunnel,websocket"`
+	// Silence of an HTTP/2 endpoint that owes answers, before it is asked whether it lives; 0 never asks.
+	Ping time.Duration `conf:"ping" flag:"timeout-h2-ping"`
+}
+
+// Default implements the defaults.
+func (t *Timeout) Default() {
+	*t = Timeout{upstream.DefaultResolve, upstream.DefaultConnect, upstream.DefaultSecure, reverse.DefaultSend,
+		reverse.DefaultFirstByte, reverse.DefaultRead, reverse.DefaultTunnel, http2.DefaultPing}
+}
+
+// AnswerLimits bound what answers hold.
+type AnswerLimits struct {
+	// The head of an answer; more than of a request, since an application is no stranger.
+	Head conf.Size `conf:"head" flag:"max-response-head,max-head" min:"1B" max:"1GiB" aka:"header,headers"`
+	// One field line of an answer.
+	Line conf.Size `conf:"line" flag:"max-line" min:"1B" max:"1GiB" aka:"field"`
+	// The first line of an answer.
+	StartLine conf.Size `conf:"start-line" flag:"max-line" min:"1B" max:"1GiB" aka:"status-line"`
+	// Field lines of an answer.
+	Fields int `conf:"fields" flag:"max-fields" min:"1" max:"1048576"`
+	// The body of an answer; 0 is no limit.
+	Body conf.Size `conf:"body" flag:"max-response-body"`
+}
+
+// Default implements the defaults.
+func (l *AnswerLimits) Default() {
+	d := h1.DefaultResponse
+	*l = AnswerLimits{Head: conf.Size(d.Head), Line: conf.Size(d.Field), StartLine: conf.Size(d.StartLine), Fields: d.Fields}
+}
+
+// UpstreamTLS is TLS with the endpoints of an upstream.
+type UpstreamTLS struct {
+	// PEM file of the authorities to trust; those of the system unless set.
+	CA string `conf:"ca,file,env" flag:"upstream-ca" aka:"cafile,ca-file,trust"`
+	// Verify the certificates of endpoints; without it anybody on the way can be the endpoint.
+	Verify bool `conf:"verify" flag:"upstream-verify"`
+	// PEM file with the certificate to show to endpoints that ask for one.
+	Cert string `conf:"cert,file,env" flag:"upstream-cert" aka:"certificate,crt"`
+	// PEM file with the key of cert; left out if that holds it.
+	Key string `conf:"key,file,env" flag:"upstream-key" aka:"private-key"`
+	// The name to send and to verify; the endpoint's host unless set.
+	ServerName string `conf:"server-name,env" flag:"upstream-server-name" aka:"host,name"`
+	// The name to send, where another one is verified; the verified one unless set.
+	SNI string `conf:"sni,env" flag:"upstream-sni"`
+}
+
+// Default implements the defaults.
+func (t *UpstreamTLS) Default() { t.Verify = true }
+
+// Pool says which connections to endpoints are kept.
+type Pool struct {
+	// How long an unused connection is kept, unless the endpoint shows that it closes sooner; 0 keeps none.
+	Idle time.Duration `conf:"idle,short" flag:"pool-idle" aka:"idle-timeout,keepalive,keep-alive"`
+	// HTTP/2 connections to one endpoint, on each loop; each takes a hundred requests at a time.
+	Shared int `conf:"shared" flag:"pool-shared" min:"1" max:"1024"`
+	// Requests at a time on one HTTP/2 connection, besides what the endpoint allows.
+	Streams int `conf:"streams" flag:"pool-streams" min:"1" max:"1048576"`
+}
+
+// Default implements the defaults.
+func (p *Pool) Default() {
+	*p = Pool{upstream.DefaultIdle, upstream.DefaultMaxShared, http2.DefaultStreams}
+}
+
+// Eject says when an endpoint is left out for a while. The last one that is up
+// never is.
+type Eject struct {
+	// Failures in a row that leave an endpoint out for a while; 0 is never.
+	After int `conf:"after,short" flag:"eject-after" max:"1048576" aka:"failures,fall,max-fails,max_fails"`
+}
+
+// Default implements the defaults.
+func (e *Eject) Default() { e.After = upstream.DefaultEjectAfter }
+
+// Site is what is served for a host name.
+type Site struct {
+	// What happens to requests: the first route that matches takes a request.
+	Routes []Route `conf:"routes,short,required" aka:"locations,rules,paths,location"`
+
+	// What the site's name says, read by Load.
+	Name SiteName `conf:"-"`
+}
+
+// Noun implements the word for messages.
+func (*Site) Noun() string { return "site" }
+
+// Route takes the requests that it matches.
+type Route struct {
+	// Which requests it takes; all unless set.
+	Match Match `conf:"match" aka:"path,if,when,location,matcher,matches"`
+	// Where they go: an upstream's name, a target, or an upstream of its own.
+	Proxy Proxy `conf:"proxy,short,required" aka:"upstream,backend,proxy_pass,reverse_proxy,to,service,forward,pass"`
+}
+
+// Noun implements the word for messages.
+func (*Route) Noun() string { return "route" }
+
+// Match says which requests a route takes: those to which everything applies that
+// it names. Of several values for one thing one must apply.
+type Match struct {
+	// Paths: /api/* is /api and all below it, /about only itself, {name} one part of a path.
+	Path []Pattern `conf:"path,short" aka:"paths,prefix,uri,location"`
+	// Methods, as in GET.
+	Method []Method `conf:"method" aka:"methods"`
+	// Fields of the head with their values; any is every value.
+	Field map[string][]string `conf:"field" aka:"header,headers,fields"`
+	// Parameters of the query with their values; any is every value.
+	Query map[string][]string `conf:"query" aka:"params,queries,args"`
+	// Networks that the client's address lies in, as in 10.0.0.0/8.
+	Client []Network `conf:"client" aka:"ip,network,remote,remote_ip,source,networks"`
+	// What must not apply.
+	Not *Match `conf:"not" aka:"except,unless"`
+}
+
+// Noun implements the word for messages.
+func (*Match) Noun() string { return "match" }
