@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gatewhy/gatewhy/internal/conf"
 )
 
 // The exit codes.
@@ -139,7 +141,7 @@ func (e *env) root() *cobra.Command {
 
 func unknownCommand(root *cobra.Command, word string) error {
 	hint := "gatewhy --help lists the commands"
-	if near := nearest(word, commandNames(root), 1); len(near) > 0 && distance(word, near[0]) <= 2 {
+	if near := conf.Nearest(word, commandNames(root), 1); len(near) > 0 && conf.Distance(word, near[0]) <= 2 {
 		hint = "did you mean gatewhy " + near[0] + "?"
 	}
 	return misused(fmt.Errorf("there is no command %q", word), hint)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/lab"
+	"github.com/gatewhy/gatewhy/internal/listen"
 	"github.com/gatewhy/gatewhy/internal/loop"
 )
 
@@ -300,57 +301,6 @@ func TestWriteDocs(t *testing.T) {
 	}
 }
 
-func TestParseListen(t *testing.T) {
-	ip := func(list ...string) (a []loop.Address) {
-		for _, s := range list {
-			a = append(a, loop.Address{IP: netip.MustParseAddrPort(s)})
-		}
-		return a
-	}
-	for _, c := range []struct {
-		in   string
-		want [][]loop.Address
-		url  string
-	}{
-		{":8080", [][]loop.Address{ip("[::]:8080"), ip("0.0.0.0:8080")}, "http://localhost:8080"},
-		{"*:80", [][]loop.Address{ip("[::]:80"), ip("0.0.0.0:80")}, "http://localhost"},
-		{"127.0.0.1:8080", [][]loop.Address{ip("127.0.0.1:8080")}, "http://127.0.0.1:8080"},
-		{"0.0.0.0:8080", [][]loop.Address{ip("0.0.0.0:8080")}, "http://localhost:8080"},
-		{"localhost:8080", [][]loop.Address{ip("127.0.0.1:8080", "[::1]:8080"), ip("127.0.0.1:8080")}, "http://localhost:8080"},
-		{"localhost:0", [][]loop.Address{ip("127.0.0.1:0")}, "http://localhost:0"},
-		{"[::1]:8080", [][]loop.Address{ip("[::1]:8080")}, "http://[::1]:8080"},
-		{"[::]:8080", [][]loop.Address{ip("[::]:8080")}, "http://localhost:8080"},
-		{"unix:/run/web.sock", [][]loop.Address{{{Path: "/run/web.sock"}}}, "unix:/run/web.sock"},
-		{"http://:8080", [][]loop.Address{ip("[::]:8080"), ip("0.0.0.0:8080")}, "http://localhost:8080"},
-		{"http://127.0.0.1", [][]loop.Address{ip("127.0.0.1:80")}, "http://127.0.0.1"},
-		{"https://:8443", [][]loop.Address{ip("[::]:8443"), ip("0.0.0.0:8443")}, "https://localhost:8443"},
-		{"https://", [][]loop.Address{ip("[::]:443"), ip("0.0.0.0:443")}, "https://localhost"},
-		{"https://[::1]/", [][]loop.Address{ip("[::1]:443")}, "https://[::1]"},
-		{"https://[::1]:80", [][]loop.Address{ip("[::1]:80")}, "https://[::1]:80"},
-	} {
-		l, err := parseListen(c.in)
-		if err != nil {
-			t.Errorf("%s: %v", c.in, err)
-			continue
-		}
-		if diff := cmp.Diff(c.want, l.alternatives, cmp.Comparer(func(a, b loop.Address) bool { return a == b })); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", c.in, diff)
-		}
-		if got := l.url(l.alternatives[0][0]); got != c.url {
-			t.Errorf("%s is shown as %s, want %s", c.in, got, c.url)
-		}
-	}
-	for in, want := range map[string]string{
-		"": "no port", "8080": "write :8080", "localhost": "write localhost:8080", ":x": "not a port", ":65536": "not a port",
-		"::1:8080": "brackets", "[::1]": "write [::1]:8080", "ftp://localhost:8080": "http or https", "app.example:8080": "not an address of this machine",
-		"unix:web.sock": "absolute", "unix:": "absolute",
-	} {
-		if l, err := parseListen(in); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %+v, %v, want a word on %q", in, l, err, want)
-		}
-	}
-}
-
 func TestParseListens(t *testing.T) {
 	all, err := parseListens("https://localhost:8443,:8080,https://127.0.0.1:0,127.0.0.1:0,localhost:0")
 	if err != nil {
@@ -358,8 +308,8 @@ func TestParseListens(t *testing.T) {
 	}
 	var order []string
 	for _, l := range all {
-		order = append(order, l.written())
-		l.taken = l.alternatives[0]
+		order = append(order, l.Written())
+		l.taken = l.Alternatives[0]
 	}
 	if diff := cmp.Diff([]string{":8080", "127.0.0.1:0", "localhost:0", "https://localhost:8443", "https://127.0.0.1:0"}, order); diff != "" {
 		t.Errorf("plain ones come first (-want +got):\n%s", diff)
@@ -372,8 +322,8 @@ func TestParseListens(t *testing.T) {
 	if diff := cmp.Diff(want, all.urls(got)); diff != "" {
 		t.Errorf("urls (-want +got):\n%s", diff)
 	}
-	if l := all.at(got[4]); l.written() != "https://localhost:8443" || l.withPort(9) != "https://localhost:9" {
-		t.Errorf("%v belongs to %s", got[4], l.written())
+	if l := all.at(got[4]); l.Written() != "https://localhost:8443" || l.WithPort(9) != "https://localhost:9" {
+		t.Errorf("%v belongs to %s", got[4], l.Written())
 	}
 	for _, twice := range []string{":80,http://", "127.0.0.1:80,https://localhost:80", "unix:/a,unix:/a"} {
 		if _, err := parseListens(twice); err == nil || !strings.Contains(err.Error(), "twice") {
@@ -396,7 +346,7 @@ func TestListener(t *testing.T) {
 	if got := listener(port); !strings.Contains(got, "(pid ") || !strings.Contains(got, "cli.test") {
 		t.Errorf("port %d is held by %q, want this test", port, got)
 	}
-	at, err := parseListen(ln.Addr().String())
+	at, err := listen.Parse(ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -404,31 +354,12 @@ func TestListener(t *testing.T) {
 	if next == 0 || next == port {
 		t.Fatalf("the next free port after %d is %d", port, next)
 	}
-	if got, want := at.withPort(next), "127.0.0.1:"; !strings.HasPrefix(got, want) || got == at.text {
+	if got, want := at.WithPort(next), "127.0.0.1:"; !strings.HasPrefix(got, want) || got == at.Text {
 		t.Errorf("at the next port: %s", got)
 	}
 	ln.Close()
 	if got := listener(port); got != "" {
 		t.Errorf("nobody listens on %d any more, and it is held by %q", port, got)
-	}
-}
-
-func TestNearest(t *testing.T) {
-	names := []string{"cl_conflict", "cl_invalid", "connect_refused", "dns_refused", "header_name_bad_char", "header_nul"}
-	for word, want := range map[string]string{"cl_conflct": "cl_conflict", "CL_CONFLICT": "cl_conflict", "refused": "connect_refused",
-		"dns_": "dns_refused", "heder_nam": "header_name_bad_char", "haeder_nul": "header_nul", strings.Repeat("x", 1000): "cl_conflict"} {
-		got := nearest(word, names, 2)
-		if len(got) != 2 || got[0] != want && word != strings.Repeat("x", 1000) {
-			t.Errorf("nearest to %.20q: %v, want %s first", word, got, want)
-		}
-	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"prxoy", "proxy", 1}, {"kitten", "sitting", 3}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance of %q and %q is %d, want %d", c.a, c.b, got, c.want)
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/admin"
+	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/explain"
 	"github.com/gatewhy/gatewhy/internal/incident"
 )
@@ -104,7 +105,7 @@ func unknownFault(word string) error {
 		names = append(names, string(r.ID))
 	}
 	return misused(fmt.Errorf("there is no fault %q, and it is no incident id", word),
-		"the nearest names are "+strings.Join(nearest(word, names, suggested), ", ")+"; gatewhy explain lists all")
+		"the nearest names are "+strings.Join(conf.Nearest(word, names, suggested), ", ")+"; gatewhy explain lists all")
 }
 
 // families put the faults under headings: first whose message or machine it is,

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/listen"
 )
 
 // cannotStart explains why the gateway did not start.
@@ -22,21 +23,21 @@ func cannotStart(err error, all listens, args []string) error {
 	}
 	at := all.at(where.Address)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE) && at.path != "":
-		return failed(fmt.Errorf("cannot listen on %s: another process listens there", at.written()), "stop it, or name another path")
+	case errors.Is(err, syscall.EADDRINUSE) && at.Path != "":
+		return failed(fmt.Errorf("cannot listen on %s: another process listens there", at.Written()), "stop it, or name another path")
 	case errors.Is(err, syscall.EADDRINUSE):
 		who := "another process"
-		if p := listener(at.port); p != "" {
+		if p := listener(at.Port); p != "" {
 			who = p
 		}
 		hint := "stop it, or name another port"
-		if next := freePort(at); next != 0 {
+		if next := freePort(at.Place); next != 0 {
 			hint = "stop it, or take the next free port: gatewhy proxy " +
-				strings.Join(append([]string{strings.Replace(args[0], at.written(), at.withPort(next), 1)}, args[1:]...), " ")
+				strings.Join(append([]string{strings.Replace(args[0], at.Written(), at.WithPort(next), 1)}, args[1:]...), " ")
 		}
-		return failed(fmt.Errorf("cannot listen on %s: %s listens there", at.written(), who), hint)
-	case errors.Is(err, syscall.EACCES) && at.port > 0 && at.port < 1024:
-		return failed(fmt.Errorf("cannot listen on %s: ports below 1024 need a privilege", at.written()),
+		return failed(fmt.Errorf("cannot listen on %s: %s listens there", at.Written(), who), hint)
+	case errors.Is(err, syscall.EACCES) && at.Port > 0 && at.Port < 1024:
+		return failed(fmt.Errorf("cannot listen on %s: ports below 1024 need a privilege", at.Written()),
 			"take :8080, or give it to the program once: setcap cap_net_bind_service=+ep "+program())
 	}
 	return failed(err, "")
@@ -54,10 +55,10 @@ const portsTried = 100
 
 // freePort returns the next port after the one at that is free there, 0 if none
 // is near.
-func freePort(at *listen) uint16 {
-	for p := int(at.port) + 1; p <= int(at.port)+portsTried && p < 1<<16; p++ {
+func freePort(at *listen.Place) uint16 {
+	for p := int(at.Port) + 1; p <= int(at.Port)+portsTried && p < 1<<16; p++ {
 		free := true
-		for _, a := range at.alternatives[len(at.alternatives)-1] {
+		for _, a := range at.Alternatives[len(at.Alternatives)-1] {
 			ln, err := net.Listen("tcp", net.JoinHostPort(a.IP.Addr().String(), strconv.Itoa(p)))
 			if err != nil {
 				free = false

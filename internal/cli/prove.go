@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/lab"
 	"github.com/gatewhy/gatewhy/internal/prove"
 )
@@ -25,7 +26,7 @@ func (e *env) prove() *cobra.Command {
 			for _, name := range args {
 				if name != corpus && lab.Find(name) == nil {
 					return misused(fmt.Errorf("there is no recipe %q", name),
-						"did you mean "+strings.Join(nearest(name, recipeNames(), 3), ", ")+"?")
+						"did you mean "+strings.Join(conf.Nearest(name, recipeNames(), 3), ", ")+"?")
 				}
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/conf"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -52,7 +54,7 @@ func (e *env) proxy() *cobra.Command {
 	c.Flags().SortFlags = false
 	c.Flags().StringVar(&f.log, "log", "", "access log: `FORM` is text, json or off; text on a terminal and json elsewhere unless set")
 	c.Flags().StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
-	c.Flags().StringVar(&f.drain, "drain", settings.FormatDuration(gateway.DefaultDrain),
+	c.Flags().StringVar(&f.drain, "drain", conf.FormatDuration(gateway.DefaultDrain),
 		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
 	c.Flags().BoolVar(&f.plain, "plain", false, "no colour")
 	c.Flags().StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
@@ -83,7 +85,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	if err := settings.Apply(&o, given(c.Flags())); err != nil {
 		return misused(err, "gatewhy proxy --help tells what each setting takes")
 	}
-	drain, err := settings.ParseDuration(f.drain)
+	drain, err := conf.ParseDuration(f.drain)
 	if err != nil {
 		return misused(fmt.Errorf("--drain %q: %w", f.drain, err), "")
 	}
@@ -93,10 +95,10 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	}
 	switch {
 	case at.secure() && !o.TLS.Any():
-		return misused(fmt.Errorf("cannot listen on %s: TLS needs a certificate", at[len(at)-1].written()),
+		return misused(fmt.Errorf("cannot listen on %s: TLS needs a certificate", at[len(at)-1].Written()),
 			"--tls-cert FILE --tls-key FILE, or --tls-self-signed for trying out")
 	case !at.secure() && o.TLS.Any():
-		return misused(fmt.Errorf("there is a certificate, and %s speaks plain HTTP", at[0].written()), "write https://"+at[0].text)
+		return misused(fmt.Errorf("there is a certificate, and %s speaks plain HTTP", at[0].Written()), "write https://"+at[0].Text)
 	}
 	if host, err := os.Hostname(); err == nil && o.TLS.SelfSigned {
 		o.TLS.Names = []string{host}
@@ -218,7 +220,7 @@ func (r *running) serve(signals <-chan os.Signal) {
 				return
 			default:
 				draining = true
-				fmt.Fprintf(r.e.err, "\nstopping: requests under way have %s to end · again = at once\n", settings.FormatDuration(r.drain))
+				fmt.Fprintf(r.e.err, "\nstopping: requests under way have %s to end · again = at once\n", conf.FormatDuration(r.drain))
 				go func() { // ends when the gateway has
 					defer close(drained)
 					r.gateway.Drain(r.drain)

@@ -529,7 +529,7 @@ func (n *Node) Words() string {
 	}
 	words := make([]string, len(n.Entries))
 	for i, e := range n.Entries {
-		if v := e.Value.Value(); v.Kind == Map {
+		if v := e.Value.Value(); v.Kind == Map && len(v.Entries) > 1 {
 			words[i] = e.Key.Text + " (" + v.Words() + ")"
 		} else {
 			words[i] = e.Key.Text + " " + v.Words()

@@ -184,7 +184,8 @@ func (g *Gateway) Listeners() (list []Address) { return slices.Concat(g.Listen.H
 // Differences says in words what differs between two configurations, one in a
 // line. None are left if both mean the same.
 func Differences(a, b *Loaded) (lines []string) {
-	changes := conf.Diff(a.Tree(true), b.Tree(true))
+	// Without places, so that a shorthand is no difference.
+	changes := conf.Diff(conf.Encode(a.Gateway, nil, true), conf.Encode(b.Gateway, nil, true))
 	slices.SortStableFunc(changes, func(x, y conf.Change) int { return cmp.Compare(rank(x.Path), rank(y.Path)) })
 	for _, c := range changes {
 		subject, key := words(c.Path)

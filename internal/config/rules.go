@@ -1,6 +1,9 @@
 package config
 
 import (
+	"io/fs"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -27,6 +30,56 @@ func FindRule(name string) *Rule {
 		return rules[i]
 	}
 	return nil
+}
+
+// Check reads the example of a rule, as if it were files of this machine.
+func (r *Rule) Check() *Loaded { return read(r.Wrong) }
+
+// read reads gatewhy.yaml of a text with several files.
+func read(text string) *Loaded { return Load(Source{Path: "gatewhy.yaml", Files: several(text)}) }
+
+// memory are files that are on no disk.
+type memory map[string]string
+
+// Read implements conf.Files.
+func (m memory) Read(name string) ([]byte, error) {
+	if s, ok := m[filepath.Clean(name)]; ok {
+		return []byte(s), nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// Glob implements conf.Files.
+func (m memory) Glob(pattern string) (list []string, err error) {
+	for name := range m {
+		if ok, err := path.Match(pattern, name); err != nil {
+			return nil, err
+		} else if ok {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// several makes files of a text: gatewhy.yaml, and those behind lines such as
+// "-- name --".
+func several(text string) memory {
+	m := memory{}
+	name, from := "gatewhy.yaml", 0
+	for at := 0; at < len(text); {
+		end := at + len(text[at:])
+		if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		if n, ok := strings.CutPrefix(strings.TrimSpace(text[at:end]), "-- "); ok && strings.HasSuffix(n, " --") {
+			m[name] = text[from:at]
+			name, from = strings.TrimSuffix(n, " --"), end
+		}
+		at = end
+	}
+	m[name] = text[from:]
+	return m
 }
 
 // site is the rest of a configuration whose point is elsewhere.

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,47 +10,6 @@ import (
 
 	"github.com/gatewhy/gatewhy/internal/conf"
 )
-
-// memory are files that are on no disk.
-type memory map[string]string
-
-func (m memory) Read(name string) ([]byte, error) {
-	if s, ok := m[filepath.Clean(name)]; ok {
-		return []byte(s), nil
-	}
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-}
-
-func (m memory) Glob(pattern string) (list []string, err error) {
-	for name := range m {
-		if ok, err := path.Match(pattern, name); err != nil {
-			return nil, err
-		} else if ok {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return list, nil
-}
-
-// several makes files of a text in which each but the first begins with a line
-// such as "-- name --".
-func several(text string) memory {
-	m := memory{}
-	name := "gatewhy.yaml"
-	for line := range strings.Lines(text) {
-		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "-- "); ok && strings.HasSuffix(n, " --") {
-			name = strings.TrimSuffix(n, " --")
-			m[name] = ""
-			continue
-		}
-		m[name] += line
-	}
-	return m
-}
-
-// read loads gatewhy.yaml of a text with several files.
-func read(text string) *Loaded { return Load(Source{Path: "gatewhy.yaml", Files: several(text)}) }
 
 func rendered(r *conf.Report) string {
 	var b strings.Builder

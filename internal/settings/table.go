@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/conf"
+
 	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
@@ -51,7 +53,7 @@ var table = []*Setting{
 	{"tls-min", security, "VERSION", "1.2", "least version of TLS, 1.2 or 1.3: a few clients older than 2019 lack 1.3", tlsMin},
 	{"tls-post-quantum", security, "on|off", "on", "offer the key exchange X25519MLKEM768: some 50us of CPU more with each handshake of a client that knows it, and no computer of later reads what is recorded now",
 		onOff(func(o *gateway.Options, on bool) { o.TLS.NoPostQuantum = !on })},
-	{"tls-ticket-rotation", security, "DURATION", FormatDuration(certs.DefaultRotation),
+	{"tls-ticket-rotation", security, "DURATION", conf.FormatDuration(certs.DefaultRotation),
 		"how long a key makes session tickets, which two later ones still let in; 0 = none, each handshake is a full one", rotation},
 
 	duration("timeout-resolve", upstream.DefaultResolve, "looking up a name: two DNS servers, asked twice",
@@ -70,9 +72,9 @@ var table = []*Setting{
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Total }),
 	duration("timeout-idle", reverse.DefaultTunnel, "silence on an upgraded connection: WebSockets ping each minute",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Tunnel }),
-	{"timeout-h2-ping", timeouts, "DURATION", FormatDuration(http2.DefaultPing),
+	{"timeout-h2-ping", timeouts, "DURATION", conf.FormatDuration(http2.DefaultPing),
 		"silence of an HTTP/2 upstream that owes answers, before it is asked whether it lives; it gets as long to reply, but at most " +
-			FormatDuration(http2.DefaultPong) + "; 0 = never asked", ping},
+			conf.FormatDuration(http2.DefaultPong) + "; 0 = never asked", ping},
 	duration("timeout-client-tls", exchange.DefaultHandshake, "a client's TLS handshake: two lost packets on a slow mobile",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Client.Handshake }),
 	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
@@ -84,17 +86,17 @@ var table = []*Setting{
 	duration("timeout-reply", exchange.DefaultReply, "a client that takes no byte of the answer",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Reply }),
 
-	{"max-head", limits, "SIZE", FormatSize(int64(h1.DefaultRequest.Head)),
-		"a message's head; " + FormatSize(int64(h1.DefaultResponse.Head)) + " for answers unless set: an application is no stranger",
+	{"max-head", limits, "SIZE", conf.FormatSize(int64(h1.DefaultRequest.Head)),
+		"a message's head; " + conf.FormatSize(int64(h1.DefaultResponse.Head)) + " for answers unless set: an application is no stranger",
 		both(1<<30, func(l *h1.Limits, n int) { l.Head = n })},
-	{"max-line", limits, "SIZE", FormatSize(int64(h1.DefaultRequest.Field)),
-		"one line of a head; " + FormatSize(int64(h1.DefaultResponse.Field)) + " for fields of answers and " +
-			FormatSize(int64(h1.DefaultRequest.StartLine)) + " for start lines unless set",
+	{"max-line", limits, "SIZE", conf.FormatSize(int64(h1.DefaultRequest.Field)),
+		"one line of a head; " + conf.FormatSize(int64(h1.DefaultResponse.Field)) + " for fields of answers and " +
+			conf.FormatSize(int64(h1.DefaultRequest.StartLine)) + " for start lines unless set",
 		both(1<<30, func(l *h1.Limits, n int) { l.StartLine, l.Field = n, n })},
 	{"max-fields", limits, "N", strconv.Itoa(h1.DefaultRequest.Fields),
 		"field lines of a head; " + strconv.Itoa(h1.DefaultResponse.Fields) + " for answers unless set: browsers send 30",
 		both(1<<20, func(l *h1.Limits, n int) { l.Fields = n })},
-	{"max-response-head", limits, "SIZE", FormatSize(int64(h1.DefaultResponse.Head)),
+	{"max-response-head", limits, "SIZE", conf.FormatSize(int64(h1.DefaultResponse.Head)),
 		"as --max-head, for answers only", size(1, 1<<30, func(o *gateway.Options, n int64) { o.Reverse.Limits.Head = int(n) })},
 	{"max-body", limits, "SIZE", "0", "a request's body; 0 = no limit: bodies are streamed",
 		size(0, 1<<62, func(o *gateway.Options, n int64) { o.Client.Limits.Body = n })},
@@ -106,13 +108,13 @@ var table = []*Setting{
 	{"http2-requests", limits, "N", strconv.Itoa(http2.DefaultRequests),
 		"requests at a time on an HTTP/2 connection: browsers use 100",
 		number(1, 1<<16, func(o *gateway.Options, n int) { o.Client.HTTP2.Requests = n })},
-	{"http2-window", limits, "SIZE", FormatSize(http2.DefaultBodyWindow),
+	{"http2-window", limits, "SIZE", conf.FormatSize(http2.DefaultBodyWindow),
 		"what one HTTP/2 upload may send ahead; one that a longer way holds up gets more, up to --http2-memory",
 		size(1<<10, 1<<30, func(o *gateway.Options, n int64) { o.Client.HTTP2.BodyWindow = int(n) })},
-	{"http2-memory", limits, "SIZE", FormatSize(http2.DefaultBodyMemory),
+	{"http2-memory", limits, "SIZE", conf.FormatSize(http2.DefaultBodyMemory),
 		"what all uploads of an HTTP/2 connection may send ahead: memory that a client can make us hold",
 		size(1<<16, 1<<30, func(o *gateway.Options, n int64) { o.Client.HTTP2.BodyMemory = int(n) })},
-	{"http2-table", limits, "SIZE", FormatSize(h2.DefaultTable),
+	{"http2-table", limits, "SIZE", conf.FormatSize(h2.DefaultTable),
 		"table of an HTTP/2 client's fields (HPACK); 0 = none: fields are then sent in full each time",
 		size(0, 1<<20, func(o *gateway.Options, n int64) {
 			if o.Client.HTTP2.Table = int(n); n == 0 {
@@ -131,15 +133,15 @@ var table = []*Setting{
 		number(1, trail.MaxAttempts, func(o *gateway.Options, n int) { o.Reverse.Attempts = n })},
 	{"retry-budget", rescue, "SHARE", strconv.FormatFloat(upstream.DefaultBudgetShare, 'g', -1, 64),
 		"further attempts as a share of requests, so that retries never make an outage; 0 = none", budget},
-	{"replay-memory", rescue, "SIZE", FormatSize(reverse.DefaultReplayMemory),
+	{"replay-memory", rescue, "SIZE", conf.FormatSize(reverse.DefaultReplayMemory),
 		"request body kept in memory for another attempt: forms and API calls fit",
 		size(0, 1<<40, func(o *gateway.Options, n int64) { o.Reverse.ReplayMemory = n })},
-	{"replay-disk", rescue, "SIZE", FormatSize(reverse.DefaultReplayDisk),
+	{"replay-disk", rescue, "SIZE", conf.FormatSize(reverse.DefaultReplayDisk),
 		"request body kept in a temporary file beyond that; 0 = none",
 		size(0, 1<<50, func(o *gateway.Options, n int64) { o.Reverse.ReplayDisk = n })},
 	{"idempotency-key", rescue, "", "", "a request with Idempotency-Key may be sent again: only for applications that honour it",
 		boolean(func(o *gateway.Options, yes bool) { o.Reverse.IdempotencyKey = yes })},
-	{"grace", rescue, "DURATION", FormatDuration(reverse.DefaultGrace),
+	{"grace", rescue, "DURATION", conf.FormatDuration(reverse.DefaultGrace),
 		"how long a small answer that is not whole is held back, so that a cut can still be rescued; 0 = not at all",
 		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Grace })},
 	{"no-repair", rescue, "", "", "refuse answers that the RFCs would let us mend; mending leaves a receipt in the log",
@@ -172,7 +174,7 @@ var table = []*Setting{
 	{"pool-streams", upstreams, "N", strconv.Itoa(http2.DefaultStreams),
 		"requests at a time on one HTTP/2 connection, besides what the upstream allows",
 		number(1, 1<<20, func(o *gateway.Options, n int) { o.Link.Streams = n })},
-	{"pool-idle", upstreams, "DURATION", FormatDuration(upstream.DefaultIdle),
+	{"pool-idle", upstreams, "DURATION", conf.FormatDuration(upstream.DefaultIdle),
 		"how long an unused connection is kept, unless the endpoint shows that it closes sooner; 0 = none is kept", poolIdle},
 }
 
@@ -186,12 +188,12 @@ func duration(name string, standard time.Duration, help string, zero bool, field
 	if zero && standard != 0 {
 		help += "; 0 = no limit"
 	}
-	return &Setting{name, timeouts, "DURATION", FormatDuration(standard), help, limit(zero, field)}
+	return &Setting{name, timeouts, "DURATION", conf.FormatDuration(standard), help, limit(zero, field)}
 }
 
 func limit(zero bool, field func(*gateway.Options) *time.Duration) func(*gateway.Options, string) error {
 	return func(o *gateway.Options, v string) error {
-		d, err := ParseDuration(v)
+		d, err := conf.ParseDuration(v)
 		switch {
 		case err != nil:
 			return err
@@ -205,12 +207,12 @@ func limit(zero bool, field func(*gateway.Options) *time.Duration) func(*gateway
 
 func size(least, most int64, set func(*gateway.Options, int64)) func(*gateway.Options, string) error {
 	return func(o *gateway.Options, v string) error {
-		n, err := ParseSize(v)
+		n, err := conf.ParseSize(v)
 		switch {
 		case err != nil:
 			return err
 		case n < least || n > most:
-			return fmt.Errorf("it must lie between %s and %s", FormatSize(least), FormatSize(most))
+			return fmt.Errorf("it must lie between %s and %s", conf.FormatSize(least), conf.FormatSize(most))
 		}
 		set(o, n)
 		return nil
@@ -344,7 +346,7 @@ func tlsMin(o *gateway.Options, v string) error {
 }
 
 func rotation(o *gateway.Options, v string) error {
-	d, err := ParseDuration(v)
+	d, err := conf.ParseDuration(v)
 	if err != nil {
 		return err
 	}
@@ -390,7 +392,7 @@ func whenHTTP2(o *gateway.Options, v string) error {
 }
 
 func ping(o *gateway.Options, v string) error {
-	d, err := ParseDuration(v)
+	d, err := conf.ParseDuration(v)
 	if err != nil {
 		return err
 	}
@@ -402,7 +404,7 @@ func ping(o *gateway.Options, v string) error {
 }
 
 func poolIdle(o *gateway.Options, v string) error {
-	d, err := ParseDuration(v)
+	d, err := conf.ParseDuration(v)
 	if err != nil {
 		return err
 	}
