@@ -135,7 +135,7 @@ func (e *env) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return misused(err, nearestFlag(c, err))
 	})
-	root.AddCommand(e.proxy(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.docs())
+	root.AddCommand(e.proxy(), e.check(), e.format(), e.show(), e.diff(), e.schema(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.docs())
 	return root
 }
 

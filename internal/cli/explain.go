@@ -14,6 +14,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/admin"
 	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/config"
 	"github.com/gatewhy/gatewhy/internal/explain"
 	"github.com/gatewhy/gatewhy/internal/incident"
 )
@@ -30,8 +31,8 @@ func (e *env) explain() *cobra.Command {
 		Use:   "explain [FAULT | INCIDENT]",
 		Short: "Say what a fault means, or what happened in one incident",
 		Long: "Say what a fault means, or what happened in one incident.\n\n" +
-			"Without an argument it lists all faults. An incident is looked up in the gateways that\n" +
-			"run on this machine.",
+			"Without an argument it lists all faults, and the problems that gatewhy check can find. An\n" +
+			"incident is looked up in the gateways that run on this machine.",
 		Example: "  gatewhy explain                        all faults\n" +
 			"  gatewhy explain header_name_bad_char   one fault: meaning, causes, what to do\n" +
 			"  gatewhy explain 7K3QM2VX               one incident, with the bytes that prove it",
@@ -43,6 +44,9 @@ func (e *env) explain() *cobra.Command {
 			var names []string
 			for _, r := range fault.Catalogue() {
 				names = append(names, string(r.ID)+"\t"+r.Title)
+			}
+			for _, r := range config.Rules() {
+				names = append(names, r.Name+"\t"+r.Title)
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
@@ -61,6 +65,12 @@ func (e *env) explain() *cobra.Command {
 				}
 				explain.Page(e.out, row, p.on)
 				return nil
+			}
+			if rule := config.FindRule(args[0]); rule != nil {
+				if f.json {
+					return e.printJSON(ruleJSON{rule.Name, rule.Title, rule.Why, rule.Wrong, rule.Right})
+				}
+				return e.printRule(rule, p)
 			}
 			if id, ok := incident.Parse(args[0]); ok {
 				dirs := admin.Dirs()
@@ -103,6 +113,9 @@ func unknownFault(word string) error {
 	var names []string
 	for _, r := range fault.Catalogue() {
 		names = append(names, string(r.ID))
+	}
+	for _, r := range config.Rules() {
+		names = append(names, r.Name)
 	}
 	return misused(fmt.Errorf("there is no fault %q, and it is no incident id", word),
 		"the nearest names are "+strings.Join(conf.Nearest(word, names, suggested), ", ")+"; gatewhy explain lists all")
@@ -166,7 +179,15 @@ func listFaults(w io.Writer, p ink) {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "%d faults. gatewhy explain NAME tells more of one.\n", len(fault.Catalogue()))
+	fmt.Fprintf(w, "%s\n", p.bold("A configuration, told by gatewhy check"))
+	width = 0
+	for _, r := range config.Rules() {
+		width = max(width, len(r.Name))
+	}
+	for _, r := range config.Rules() {
+		fmt.Fprintf(w, "  %-*s  %s\n", width, r.Name, r.Title)
+	}
+	fmt.Fprintf(w, "\n%d faults, and %d problems of configurations. gatewhy explain NAME tells more of one.\n", len(fault.Catalogue()), len(config.Rules()))
 }
 
 // faultJSON is a row of the catalogue for machines. Its names are those of the
@@ -219,4 +240,47 @@ func (e *env) printJSON(v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// ruleJSON is a kind of problem of configurations for programs.
+type ruleJSON struct {
+	Problem string `json:"problem"`
+	Title   string `json:"title"`
+	Why     string `json:"why"`
+	Wrong   string `json:"wrong,omitempty"`
+	Right   string `json:"right,omitempty"`
+}
+
+// longExample is how long an example may be to be shown.
+const longExample = 1000
+
+// printRule prints what a kind of problem is, with an example, what check says
+// of it, and how it should be.
+func (e *env) printRule(r *config.Rule, p ink) error {
+	fmt.Fprintf(e.out, "%s: %s\n\n", p.bold(r.Name), r.Title)
+	for _, line := range wrap(r.Why, 80) {
+		fmt.Fprintln(e.out, line)
+	}
+	indented := func(heading, text string) {
+		fmt.Fprintf(e.out, "%s\n\n", p.bold(heading))
+		for line := range strings.Lines(text) {
+			if line = strings.TrimRight(line, "\n"); line != "" {
+				line = "  " + printable(line)
+			}
+			fmt.Fprintln(e.out, line)
+		}
+	}
+	if r.Wrong == "" || len(r.Wrong) > longExample {
+		return nil
+	}
+	fmt.Fprintln(e.out)
+	indented("Wrong", r.Wrong)
+	fmt.Fprintln(e.out)
+	if err := r.Check().Report.Render(e.out, p.on); err != nil {
+		return err
+	}
+	if r.Right != "" {
+		indented("Right", r.Right)
+	}
+	return nil
 }

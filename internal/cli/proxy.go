@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/config"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -32,6 +33,7 @@ type proxyFlags struct {
 	log, logFile, runDir string
 	drain                string
 	plain                bool
+	printConfig          bool
 }
 
 func (e *env) proxy() *cobra.Command {
@@ -58,7 +60,8 @@ func (e *env) proxy() *cobra.Command {
 		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
 	c.Flags().BoolVar(&f.plain, "plain", false, "no colour")
 	c.Flags().StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
-	group(c.Flags(), generalGroup, "log", "log-file", "drain", "plain", "run-dir")
+	c.Flags().BoolVar(&f.printConfig, "print-config", false, "start nothing, and print the configuration file that means the same")
+	group(c.Flags(), generalGroup, "log", "log-file", "drain", "plain", "run-dir", "print-config")
 	addSettings(c.Flags())
 	c.SetUsageFunc(e.groupedUsage)
 	return c
@@ -78,6 +81,9 @@ type running struct {
 }
 
 func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
+	if f.printConfig {
+		return e.printFlags(c.Flags(), f, args)
+	}
 	if err := e.environment(c.Flags()); err != nil {
 		return err
 	}
@@ -160,6 +166,15 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	case <-time.After(hurry): // a resolver that hangs cannot be interrupted
 	}
 	return nil
+}
+
+// printFlags prints the configuration that a command line means.
+func (e *env) printFlags(flags *pflag.FlagSet, f *proxyFlags, args []string) error {
+	l := config.FromFlags(e.source("", flags), strings.Split(args[0], ","), args[1:], upstreamName)
+	if err := e.tell(l, "the command line", f.plain); err != nil {
+		return misused(errors.New("these words are no configuration"), "gatewhy proxy --help tells what each setting takes")
+	}
+	return e.printConfig(l, false, false)
 }
 
 // ownFiles are the descriptors that no connection must take: listeners, the log,

@@ -141,23 +141,64 @@ func (c *checker) routes() {
 			c.match(&site.Routes[i].Match, at.Index(i).Key("match"))
 			c.proxy(&site.Routes[i].Proxy, at.Index(i).Key("proxy"))
 		}
+		seen := earlier{}
 		for j := range site.Routes {
-			c.reach(site, at, j)
+			c.reach(site, at, j, seen)
+			seen.add(&site.Routes[j].Match, j)
 		}
 	}
 }
 
-// maxReach bounds the pairs of routes of a site that are compared: more are not
-// read by people who would want to know.
+// earlier are routes of a site by how their paths begin: only few can cover a
+// given one.
+type earlier map[string][]int
+
+// anywhere is the key of those that may cover any.
+const anywhere = "/"
+
+func (e earlier) add(m *Match, i int) {
+	if len(m.Path) == 0 {
+		e[anywhere] = append(e[anywhere], i)
+	}
+	for _, p := range m.Path {
+		key := p.first()
+		if l := e[key]; len(l) == 0 || l[len(l)-1] != i {
+			e[key] = append(l, i)
+		}
+	}
+}
+
+// first is the first part of a pattern, if it is the same for all its paths.
+func (p *Pattern) first() string {
+	if len(p.Parts) == 0 || p.Parts[0].Capture != "" {
+		return anywhere
+	}
+	return p.Parts[0].Literal
+}
+
+// maxReach bounds the routes that one is compared with: nobody reads more of them
+// to find out which is in the way.
 const maxReach = 2000
 
+// candidates are the routes that may cover a match, the first ones first.
+func (e earlier) candidates(m *Match) []int {
+	list := e[anywhere]
+	if len(m.Path) > 0 {
+		if key := m.Path[0].first(); key != anywhere {
+			list = slices.Concat(list, e[key])
+			slices.Sort(list)
+		}
+	}
+	return list[max(0, len(list)-maxReach):]
+}
+
 // reach tells of a route that an earlier one leaves nothing for.
-func (c *checker) reach(site *Site, at conf.Path, j int) {
+func (c *checker) reach(site *Site, at conf.Path, j int, seen earlier) {
 	late := &site.Routes[j]
 	if late.Proxy.node == nil || !c.sound(at.Index(j)) {
 		return
 	}
-	for i := max(0, j-maxReach); i < j; i++ {
+	for _, i := range seen.candidates(&late.Match) {
 		early := &site.Routes[i]
 		if early.Proxy.node == nil || !early.Match.covers(&late.Match) || !c.sound(at.Index(i)) {
 			continue

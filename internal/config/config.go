@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -253,4 +254,28 @@ func short(n *conf.Node) string {
 		s = strings.ToValidUTF8(s[:shortest], "") + "…"
 	}
 	return s
+}
+
+// Flags are the settings that win over keys, each with the paths of those keys; *
+// stands for the name of any upstream.
+func Flags() map[string][]string {
+	all := map[string][]string{}
+	var walk func(t reflect.Type, at string)
+	walk = func(t reflect.Type, at string) {
+		for _, f := range conf.Fields(t) {
+			here := at + "/" + f.Key
+			for _, name := range f.Flags {
+				name = strings.TrimPrefix(name, "!")
+				all[name] = append(all[name], here)
+			}
+			switch {
+			case f.Type == reflect.TypeFor[map[string]*Upstream]():
+				walk(reflect.TypeFor[Upstream](), here+"/*")
+			case f.Type.Kind() == reflect.Struct:
+				walk(f.Type, here)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Gateway](), "")
+	return all
 }

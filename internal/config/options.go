@@ -191,14 +191,14 @@ type Admin struct {
 
 // Engine says what runs the event loops.
 type Engine struct {
-	// What runs the loops: portable (on every system) or epoll (64-bit Linux, a thread each that asks the kernel itself).
-	Name string `conf:"name,short" flag:"engine" enum:"portable,epoll"`
+	// What runs the loops: epoll (64-bit Linux, a thread each that asks the kernel itself), portable, or auto for the first that the system has.
+	Name string `conf:"name,short" flag:"engine" enum:"auto,epoll,portable"`
 	// Event loops; one a core unless set.
 	Loops int `conf:"loops" flag:"loops" min:"1" max:"1024" aka:"workers,threads,worker_processes"`
 }
 
 // Default implements the defaults.
-func (e *Engine) Default() { e.Name = "portable" }
+func (e *Engine) Default() { e.Name = "auto" }
 
 // Upstream is a service behind the gateway: endpoints that stand in for each other.
 type Upstream struct {
