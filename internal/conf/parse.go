@@ -30,12 +30,35 @@ func Parse(s *Source, r *Report) *Node {
 			b := &builder{draft: d, report: r, anchors: map[string]*Node{}}
 			return b.root(tree)
 		}
-		if !d.judge(err, r) {
+		if d.stuck(err, r) || !d.judge(err, r) {
 			return nil
 		}
 	}
 	return nil
 }
+
+// stuck reports whether the latest mend did not help: the reader complains about
+// the same place again. Then it is no fix either.
+func (d *draft) stuck(err error, r *Report) bool {
+	var le *yaml.LoadError
+	if d.latest == nil || !errors.As(err, &le) || le.Mark.Line == 0 {
+		return false
+	}
+	b := builder{draft: d}
+	if at := d.original(b.offset(le.Mark.Line, le.Mark.Column)); at > d.latest[0].End {
+		return false
+	}
+	for i := range r.Problems {
+		if p := &r.Problems[i]; len(p.Fix) > 0 && p.At.Source == d.source && p.Fix[0].Span == d.latest[0].Span {
+			p.Fix, p.Help = nil, ""
+			p.Notes = append(p.Notes, unread)
+		}
+	}
+	return true
+}
+
+// unread is the note on what stopped the reading of a file.
+const unread = "what comes after this was not read"
 
 // draft is a source with its mistakes mended.
 type draft struct {
@@ -43,6 +66,7 @@ type draft struct {
 	text   string
 	mends  []Edit // in the order of their places, none over another
 	broken []Span // what was mended so that it means something else
+	latest []Edit // the mends of the latest mistake; nil before the first
 }
 
 // mend makes further edits, in terms of the source. It fails if one of them would
@@ -55,7 +79,7 @@ func (d *draft) mend(edits ...Edit) bool {
 			return false
 		}
 	}
-	d.mends = all
+	d.mends, d.latest = all, edits
 	d.text = apply(d.source.Text, all)
 	return true
 }

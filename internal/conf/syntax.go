@@ -54,7 +54,11 @@ func (d *draft) characters(r *Report) bool {
 		r.Add(Problem{Name: "control_character", Message: "a character that does not belong into a text: " + name,
 			At: Label{at, "here"}, Help: "delete it", Fix: []Edit{{at, ""}}})
 	}
-	return len(odd) == 0 || d.mend(odd...)
+	if len(odd) > 0 {
+		d.mend(odd...)
+		d.latest = nil // more than one mistake
+	}
+	return true
 }
 
 // trouble is an error of the YAML library, made ready to be judged.
@@ -150,7 +154,7 @@ func (t *trouble) tell(p Problem, mends ...Edit) bool {
 		t.report.Add(p)
 		return true
 	}
-	p.Notes = append(p.Notes, "what comes after this was not read")
+	p.Notes = append(p.Notes, unread)
 	t.report.Add(p)
 	return false
 }

@@ -57,6 +57,7 @@ func Load(s Source) *Loaded {
 func (l *Loaded) decode(s Source) {
 	d := &conf.Decoder{Report: l.Report, Places: l.Places, Set: s.Set, Env: s.Env, Read: s.Files.Read}
 	d.Decode(l.Root, l.Gateway)
+	l.Gateway.Include = nil // what they hold is there
 	l.certificates(s)
 	c := &checker{Loaded: l, files: s.Files, decoder: d}
 	c.check()

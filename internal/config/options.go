@@ -21,6 +21,8 @@ type Gateway struct {
 	// The version of this language, which is 1.
 	Version int `conf:"version" min:"1" max:"1"`
 	// Further files of this configuration: paths and patterns, relative to this file.
+	//
+	// Load empties it: what they hold is in the other fields.
 	Include []string `conf:"include"`
 	// The gateway's own name in Proxy-Status and Via, unique among its neighbours; the host name unless set.
 	Node NodeName `conf:"node,env" flag:"node"`

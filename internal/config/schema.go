@@ -43,7 +43,8 @@ var docs = sync.OnceValue(func() map[string]string {
 			if st, ok := ts.Type.(*ast.StructType); ok {
 				for _, f := range st.Fields.List {
 					for _, name := range f.Names {
-						all[ts.Name.Name+"."+name.Name] = line(f.Doc.Text())
+						doc, _, _ := strings.Cut(f.Doc.Text(), "\n\n") // what follows is for readers of Go
+						all[ts.Name.Name+"."+name.Name] = line(doc)
 					}
 				}
 			}
