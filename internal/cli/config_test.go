@@ -165,12 +165,12 @@ func TestShowJSON(t *testing.T) {
 	var s struct {
 		Config struct {
 			Drain string
-			HTTP2 struct{ Enabled bool }
+			HTTP2 struct{ When string }
 			Sites map[string]any
 		}
 		Origins map[string]string
 	}
-	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || s.Config.Drain != "30s" || !s.Config.HTTP2.Enabled || s.Origins["/sites/any"] != "gatewhy.yaml:1" {
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || s.Config.Drain != "30s" || s.Config.HTTP2.When != "on" || s.Origins["/sites/any"] != "gatewhy.yaml:1" {
 		t.Errorf("%d %v %+v\n%s", code, err, s, out)
 	}
 }
@@ -293,8 +293,8 @@ func TestPrintConfigMeansTheSame(t *testing.T) {
 	}
 	g := again.Gateway
 	u := g.Upstreams["app"]
-	got := []any{len(g.Listen.HTTP), len(g.Listen.HTTPS), g.TLS.SelfSigned, int64(g.Limits.Line), int64(u.Limits.StartLine), u.Repair, g.HTTP2.Enabled, u.Retry.Attempts, g.Log.Format, len(u.To)}
-	want := []any{1, 1, true, int64(8192), int64(8192), false, false, 2, "json", 2}
+	got := []any{len(g.Listen.HTTP), len(g.Listen.HTTPS), g.TLS.SelfSigned, int64(g.Limits.Line), int64(u.Limits.StartLine), u.Repair, g.HTTP2.When, u.Retry.Attempts, g.Log.Format, len(u.To)}
+	want := []any{1, 1, true, int64(8192), int64(8192), false, "off", 2, "json", 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, out)
 	}

@@ -398,7 +398,7 @@ func (f *formatter) flow(n *Node, indent int) {
 		var v *Node
 		if n.Kind == Map {
 			e := n.Entries[i]
-			f.put(e.Key.Span.Text())
+			f.scalar(e.Key, indent+2) // in braces a key too may have several lines
 			f.last = e.Key.End
 			if v = e.Value; v.Start < v.End || v.Kind != Null {
 				f.put(": ")

@@ -271,7 +271,8 @@ func (p *printer) fix(q *Problem) {
 func (p *printer) fixed(s *Source, first, last, start, end int, edits []Edit) {
 	var local []Edit
 	for _, e := range edits {
-		local = append(local, Edit{Span{s, e.Start - start, e.End - start}, e.With})
+		// An edit may go to the very end of its line, which a carriage return is part of.
+		local = append(local, Edit{Span{s, min(e.Start, end) - start, min(e.End, end) - start}, e.With})
 	}
 	after := apply(s.Text[start:end], local)
 	if first != last || strings.Contains(after, "\n") {

@@ -7,12 +7,14 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/listen"
+	"github.com/gatewhy/gatewhy/internal/route"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
 
@@ -35,7 +37,6 @@ var (
 
 func (c *checker) check() {
 	c.used, c.shared = map[string]bool{}, map[string]*Upstream{}
-	c.siteNames()
 	c.routes()
 	c.listeners()
 	c.upstreams()
@@ -85,139 +86,120 @@ func (c *checker) sites() []string {
 	return c.names(sitesPath, slices.Collect(maps.Keys(c.Gateway.Sites)))
 }
 
-// siteNames reads the names of the sites, and looks for two that answer for the
-// same requests.
-func (c *checker) siteNames() {
-	first := map[SiteName]string{}
+// routes finds out where each route leads, and asks package route what it thinks
+// of hosts and matches.
+func (c *checker) routes() {
+	var sites []route.Site
+	var names []string // of these
+	var rows [][]int   // of each the routes that could be read
 	for _, name := range c.sites() {
-		at := sitesPath.Key(name)
 		site := c.Gateway.Sites[name]
 		if site == nil {
 			delete(c.Gateway.Sites, name)
 			continue
 		}
-		parsed, bad := parseSite(name)
-		if bad != nil {
-			key := c.Places[at].Key
-			p := conf.Problem{Name: bad.Name, Message: bad.Message, At: conf.Label{Span: key, Words: bad.Words}, Help: bad.Help}
-			if key.Valid() {
-				p.At.Span = key.Part(name, bad.Start, bad.End)
-				if bad.With != "" {
-					p.Help, p.Fix = "write it so", []conf.Edit{key.Instead(bad.With)}
-				}
-			}
-			c.add(p, at)
-			continue
-		}
-		site.Name = parsed
-		for _, scheme := range []string{"http", "https", ""} {
-			if parsed.Scheme != "" && scheme != "" && scheme != parsed.Scheme {
-				continue
-			}
-			n := parsed
-			n.Scheme = scheme
-			other, ok := first[n]
-			if !ok {
-				first[n] = name
-				if parsed.Scheme != "" && scheme == "" {
-					delete(first, n) // http:// and https:// stand side by side
-				}
-				continue
-			}
-			c.add(conf.Problem{Name: "conflicting_sites", Message: fmt.Sprintf("`%s` and `%s` answer for the same requests", other, name),
-				At: c.key(at, "again here"), Also: []conf.Label{c.key(sitesPath.Key(other), "first here")},
-				Help: "put the routes of both into one site"}, at)
-			break
-		}
-	}
-}
-
-// routes finds out where each route leads, and which ones no request can reach.
-func (c *checker) routes() {
-	for _, name := range c.sites() {
-		site := c.Gateway.Sites[name]
 		at := sitesPath.Key(name).Key("routes")
+		s, own := route.Site{Name: name, Hosts: []string{name}}, []int{}
 		for i := range site.Routes {
-			c.match(&site.Routes[i].Match, at.Index(i).Key("match"))
-			c.proxy(&site.Routes[i].Proxy, at.Index(i).Key("proxy"))
+			r, here := &site.Routes[i], at.Index(i)
+			c.proxy(&r.Proxy, here.Key("proxy"), name, i)
+			c.match(&r.Match, here.Key("match"))
+			if c.sound(here) {
+				s.Routes, own = append(s.Routes, r.Match.Rule()), append(own, i)
+			}
 		}
-		seen := earlier{}
-		for j := range site.Routes {
-			c.reach(site, at, j, seen)
-			seen.add(&site.Routes[j].Match, j)
-		}
+		sites, names, rows = append(sites, s), append(names, name), append(rows, own)
 	}
-}
-
-// earlier are routes of a site by how their paths begin: only few can cover a
-// given one.
-type earlier map[string][]int
-
-// anywhere is the key of those that may cover any.
-const anywhere = "/"
-
-func (e earlier) add(m *Match, i int) {
-	if len(m.Path) == 0 {
-		e[anywhere] = append(e[anywhere], i)
-	}
-	for _, p := range m.Path {
-		key := p.first()
-		if l := e[key]; len(l) == 0 || l[len(l)-1] != i {
-			e[key] = append(l, i)
-		}
-	}
-}
-
-// first is the first part of a pattern, if it is the same for all its paths.
-func (p *Pattern) first() string {
-	if len(p.Parts) == 0 || p.Parts[0].Capture != "" {
-		return anywhere
-	}
-	return p.Parts[0].Literal
-}
-
-// maxReach bounds the routes that one is compared with: nobody reads more of them
-// to find out which is in the way.
-const maxReach = 2000
-
-// candidates are the routes that may cover a match, the first ones first.
-func (e earlier) candidates(m *Match) []int {
-	list := e[anywhere]
-	if len(m.Path) > 0 {
-		if key := m.Path[0].first(); key != anywhere {
-			list = slices.Concat(list, e[key])
-			slices.Sort(list)
-		}
-	}
-	return list[max(0, len(list)-maxReach):]
-}
-
-// reach tells of a route that an earlier one leaves nothing for.
-func (c *checker) reach(site *Site, at conf.Path, j int, seen earlier) {
-	late := &site.Routes[j]
-	if late.Proxy.node == nil || !c.sound(at.Index(j)) {
-		return
-	}
-	for _, i := range seen.candidates(&late.Match) {
-		early := &site.Routes[i]
-		if early.Proxy.node == nil || !early.Match.covers(&late.Match) || !c.sound(at.Index(i)) {
+	for _, p := range route.Check(sites) {
+		if p.Route < 0 {
+			other := ""
+			if p.OtherSite >= 0 {
+				other = names[p.OtherSite]
+			}
+			c.site(p, names[p.Site], other)
 			continue
 		}
-		words := "takes every request first"
-		if !early.Match.everything() {
-			words = fmt.Sprintf("takes `%s` first, and all else that this would", late.Match.example())
+		at := sitesPath.Key(names[p.Site]).Key("routes")
+		row := rows[p.Site]
+		if p.Warning {
+			c.unreachable(p, at, row[p.Route], row[p.OtherRoute])
+			continue
 		}
-		here := c.value(at.Index(j), "unreachable")
-		there := c.value(at.Index(i), words)
-		p := conf.Problem{Level: conf.Warning, Name: "unreachable_route", Message: "this route can never match", At: here, Also: []conf.Label{there}}
-		if late.Match.covers(&early.Match) {
-			p.Help = "take one of them away, or let the first one match less"
-		} else {
-			p.Help = fmt.Sprintf("move it above line %d", there.Line())
+		here := at.Index(row[p.Route])
+		c.add(conf.Problem{Name: "bad_match", Message: p.Text, At: c.condition(p, here, &c.Gateway.Sites[names[p.Site]].Routes[row[p.Route]].Match), Help: p.Fix}, here)
+	}
+}
+
+// condition is the place of what a problem with a match is about, as near as it
+// can be told.
+func (c *checker) condition(p *route.Problem, at conf.Path, m *Match) conf.Label {
+	at = at.Key("match")
+	label := c.value(at, "")
+	key, _, inner := strings.Cut(p.Key, ".")
+	if key == "" {
+		return label
+	}
+	if l := c.value(at.Key(key), ""); l.Valid() {
+		label = l
+	}
+	var named map[string][]string
+	switch {
+	case inner:
+		return label
+	case key == "field":
+		named = m.Field
+	case key == "query":
+		named = m.Query
+	default:
+		if l := c.value(at.Key(key).Index(p.Item), ""); l.Valid() {
+			label = l
 		}
-		c.add(p, at.Index(j))
+		return label
+	}
+	if names := slices.Sorted(maps.Keys(named)); p.Item < len(names) {
+		if l := c.key(at.Key(key).Key(names[p.Item]), ""); l.Valid() {
+			label = l
+		}
+	}
+	return label
+}
+
+// site tells what is wrong with the name of a site.
+func (c *checker) site(p *route.Problem, name, other string) {
+	at := sitesPath.Key(name)
+	if other != "" {
+		c.add(conf.Problem{Name: "conflicting_sites", Message: fmt.Sprintf("`%s` and `%s` answer for the same requests", other, name),
+			At: c.key(at, "again here"), Also: []conf.Label{c.key(sitesPath.Key(other), "first here")}, Help: "put the routes of both into one site"}, at)
 		return
 	}
+	bad := fromText("bad_site_name", name, p.Text)
+	key := c.Places[at].Key
+	problem := conf.Problem{Name: bad.Name, Message: bad.Message, At: conf.Label{Span: key, Words: bad.Words}, Help: bad.Help, Unsure: bad.Unsure}
+	if key.Valid() {
+		problem.At.Span = key.Part(name, bad.Start, bad.End)
+		if bad.With != "" {
+			problem.Fix = []conf.Edit{key.Instead(bad.With)}
+		}
+	}
+	c.add(problem, at)
+}
+
+// unreachable tells of a route that an earlier one leaves nothing for.
+func (c *checker) unreachable(p *route.Problem, at conf.Path, late, early int) {
+	site := c.Gateway.Sites[at.Parts()[1]]
+	words := "takes every request first"
+	if r := site.Routes[early].Match.Rule(); !reflect.DeepEqual(r, route.Match{}) {
+		method, rest, _ := strings.Cut(p.Example, " //")
+		words = fmt.Sprintf("takes `%s %s` first, and all else that this would", method, rest[strings.IndexByte(rest, '/'):])
+	}
+	problem := conf.Problem{Level: conf.Warning, Name: "unreachable_route", Message: "this route can never match", At: c.value(at.Index(late), "unreachable"),
+		Also: []conf.Label{c.value(at.Index(early), words)}}
+	if same := site.Routes[late].Match.Rule(); reflect.DeepEqual(same, site.Routes[early].Match.Rule()) || reflect.DeepEqual(same, route.Match{}) {
+		problem.Help = "take one of them away, or let the first one match less"
+	} else {
+		problem.Help = fmt.Sprintf("move it above line %d", problem.Also[0].Line())
+	}
+	c.add(problem, at.Index(late))
 }
 
 // sound reports whether nothing is wrong in a value: a match that could not be
@@ -229,42 +211,46 @@ func (c *checker) sound(at conf.Path) bool {
 	})
 }
 
-// match looks at what the parts of a match cannot know by themselves.
+// match looks at what package route does not: what is lawful and probably not
+// meant.
 func (c *checker) match(m *Match, at conf.Path) {
-	for name := range m.Field {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r >= 0x80 || !tchar(byte(r)) }) {
-			c.add(conf.Problem{Name: "bad_match", Message: fmt.Sprintf("`%s` is no name of a field", name), At: c.key(at.Key("field").Key(name), "")}, at)
-		}
-		if strings.EqualFold(name, "host") {
-			c.add(conf.Problem{Level: conf.Warning, Name: "bad_match", Message: "the host is matched by the name of the site", At: c.key(at.Key("field").Key(name), "not needed here")}, at)
-		}
-	}
 	for i, p := range m.Path {
-		if n := len(p.Parts); n > 1 && p.Parts[n-1] == (Part{}) && !p.Rest {
+		if s := string(p); len(s) > 1 && strings.HasSuffix(s, "/") {
 			here := c.value(at.Key("path").Index(i), "and nothing below it")
-			problem := conf.Problem{Level: conf.Warning, Name: "only_itself", Message: fmt.Sprintf("`%s` matches only `%s` itself", p.Text, p.Text), At: here,
+			problem := conf.Problem{Level: conf.Warning, Name: "only_itself", Message: fmt.Sprintf("`%s` matches only `%[1]s` itself", s), At: here,
 				Help: "for all below it write"}
 			if here.Valid() {
-				problem.Fix, problem.Unsure = []conf.Edit{here.Instead(p.Text + "*")}, true
+				problem.Fix, problem.Unsure = []conf.Edit{here.Instead(s + "*")}, true
 			}
 			c.add(problem, at)
 		}
 	}
-	if m.Not != nil {
-		if m.Not.everything() {
-			c.add(conf.Problem{Name: "bad_match", Message: "nothing is left: `not` matches every request", At: c.value(at.Key("not"), "")}, at)
+	for key, conditions := range map[string]map[string][]string{"field": m.Field, "query": m.Query} {
+		for name, values := range conditions {
+			prefixes := 0
+			for _, v := range values {
+				if strings.HasSuffix(v, "*") {
+					prefixes++
+				}
+			}
+			if every := slices.Contains(values, everyValue); every && len(values) > 1 || prefixes > 0 && prefixes < len(values) {
+				c.add(conf.Problem{Name: "bad_match", Message: fmt.Sprintf("`%s` mixes kinds of values", name), At: c.value(at.Key(key).Key(name), "not together"),
+					Help: "write only any, only whole values, or only beginnings that end with *"}, at)
+			}
 		}
-		c.match(m.Not, at.Key("not"))
+	}
+	for i := range m.Not {
+		c.match(&m.Not[i], at.Key("not").Index(i))
 	}
 }
 
 // proxy finds the upstream that a route names.
-func (c *checker) proxy(p *Proxy, at conf.Path) {
+func (c *checker) proxy(p *Proxy, at conf.Path, site string, route int) {
 	switch {
 	case p.node == nil:
 		return
 	case p.Own:
-		p.Name = ownName(p.To)
+		p.Name = fmt.Sprintf("%s#%d", site, route+1)
 		return
 	case p.Name == "":
 		return
@@ -324,18 +310,6 @@ func (c *checker) proxy(p *Proxy, at conf.Path) {
 	c.shared[p.Name], p.To = u, u
 }
 
-// ownName is what the upstream that a route has to itself is called.
-func ownName(u *Upstream) string {
-	if len(u.To) == 0 {
-		return ""
-	}
-	s := u.To[0].Text
-	if n := len(u.To) - 1; n > 0 {
-		s += fmt.Sprintf("+%d", n)
-	}
-	return s
-}
-
 // listeners fills in the default ones, and looks for two in the same place and
 // for sites that nobody can reach.
 func (c *checker) listeners() {
@@ -390,11 +364,11 @@ func (c *checker) listeners() {
 	}
 	for _, name := range c.sites() {
 		at := sitesPath.Key(name)
-		switch n := g.Sites[name].Name; {
-		case n.Scheme == "https" && len(g.Listen.HTTPS) == 0 && len(all) > 0:
+		switch scheme, _, _ := strings.Cut(strings.ToLower(name), "://"); {
+		case scheme == "https" && len(g.Listen.HTTPS) == 0 && len(all) > 0:
 			c.add(conf.Problem{Name: "site_without_listener", Message: fmt.Sprintf("`%s` is served with TLS only, and no listener speaks TLS", name), At: c.key(at, "nobody can reach it"),
 				Help: "add `listen: { https: :443 }` and a certificate under `tls:`"}, at)
-		case n.Scheme == "http" && len(g.Listen.HTTP) == 0 && len(all) > 0:
+		case scheme == "http" && len(g.Listen.HTTP) == 0 && len(all) > 0:
 			c.add(conf.Problem{Name: "site_without_listener", Message: fmt.Sprintf("`%s` is served in plain HTTP only, and no listener speaks that", name), At: c.key(at, "nobody can reach it"),
 				Help: "add `listen: { http: :80 }`, or take `http://` away"}, at)
 		}
@@ -473,8 +447,8 @@ func (c *checker) upstreams() {
 	for _, name := range c.names(upstreamsPath, slices.Collect(maps.Keys(c.Gateway.Upstreams))) {
 		at := upstreamsPath.Key(name)
 		u := c.Gateway.Upstreams[name]
-		if strings.ContainsAny(name, ":/ ") || name == "" {
-			c.add(conf.Problem{Name: "bad_name", Message: "the name of an upstream has no colon, slash or blank", At: c.key(at, "reads like a target")}, at)
+		if strings.ContainsAny(name, ":/# ") || name == "" {
+			c.add(conf.Problem{Name: "bad_name", Message: "the name of an upstream has no colon, slash, # or blank", At: c.key(at, "reads like a target")}, at)
 		}
 		if u == nil {
 			delete(c.Gateway.Upstreams, name)

@@ -99,8 +99,8 @@ func (*Certificate) Noun() string { return "certificate" }
 
 // HTTP2 are the settings of HTTP/2 with clients.
 type HTTP2 struct {
-	// Speak HTTP/2 to clients: where TLS agrees on it, and without TLS to those that begin with it.
-	Enabled bool `conf:"enabled,short" flag:"http2"`
+	// When HTTP/2 is spoken: on (where TLS agrees on it, and without TLS with those that begin with it), off, or only (no HTTP/1).
+	When string `conf:"when,short" flag:"http2" enum:"on,off,only" aka:"enabled"`
 	// Requests at a time on a connection; browsers use 100.
 	Requests int `conf:"requests" flag:"http2-requests" min:"1" max:"65536"`
 	// What one upload may send ahead; one that a longer way holds up gets more, up to memory.
@@ -117,7 +117,7 @@ type HTTP2 struct {
 
 // Default implements the defaults.
 func (h *HTTP2) Default() {
-	*h = HTTP2{true, http2.DefaultRequests, http2.DefaultBodyWindow, http2.DefaultBodyMemory, h2.DefaultTable,
+	*h = HTTP2{"on", http2.DefaultRequests, http2.DefaultBodyWindow, http2.DefaultBodyMemory, h2.DefaultTable,
 		http2.DefaultResets, http2.DefaultControl}
 }
 
@@ -347,9 +347,6 @@ func (e *Eject) Default() { e.After = upstream.DefaultEjectAfter }
 type Site struct {
 	// What happens to requests: the first route that matches takes a request.
 	Routes []Route `conf:"routes,short,required" aka:"locations,rules,paths,location"`
-
-	// What the site's name says, read by Load.
-	Name SiteName `conf:"-"`
 }
 
 // Noun implements the word for messages.
@@ -367,20 +364,21 @@ type Route struct {
 func (*Route) Noun() string { return "route" }
 
 // Match says which requests a route takes: those to which everything applies that
-// it names. Of several values for one thing one must apply.
+// it names. Of several values for one thing one must apply. It is route.Match as
+// people write it.
 type Match struct {
 	// Paths: /api/* is /api and all below it, /about only itself, {name} one part of a path.
 	Path []Pattern `conf:"path,short" aka:"paths,prefix,uri,location"`
 	// Methods, as in GET.
 	Method []Method `conf:"method" aka:"methods"`
-	// Fields of the head with their values; any is every value.
+	// Fields of the head with their values; any is every value, and v1* each that begins with v1.
 	Field map[string][]string `conf:"field" aka:"header,headers,fields"`
-	// Parameters of the query with their values; any is every value.
+	// Parameters of the query with their values, likewise.
 	Query map[string][]string `conf:"query" aka:"params,queries,args"`
 	// Networks that the client's address lies in, as in 10.0.0.0/8.
 	Client []Network `conf:"client" aka:"ip,network,remote,remote_ip,source,networks"`
-	// What must not apply.
-	Not *Match `conf:"not" aka:"except,unless"`
+	// What must not apply; of several, none.
+	Not []Match `conf:"not" aka:"except,unless"`
 }
 
 // Noun implements the word for messages.

@@ -38,7 +38,7 @@ func TestRules(t *testing.T) {
 
 // What the source calls problems, and what has a rule, is the same.
 func TestEachProblemHasItsRule(t *testing.T) {
-	name := regexp.MustCompile(`(?:Name: +|Name = |Message(?:, p\.At\.Words|, b\.Words|, b\.Words, b\.Note)? = |fail\(|, )"([a-z]+_[a-z_0-9]+)"`)
+	name := regexp.MustCompile(`(?:Name: +|Name = |Message(?:, p\.At\.Words|, b\.Words|, b\.Words, b\.Note|, bad\.Words)? = |fail\(|fromText\(|, )"([a-z]+_[a-z_0-9]+)"`)
 	raised := map[string]string{}
 	for _, dir := range []string{".", "../conf"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))

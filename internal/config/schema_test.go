@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/gatewhy/gatewhy/internal/conf"
@@ -128,4 +129,21 @@ func examples(t *testing.T) []string {
 func environment(name string) (string, bool) {
 	v, ok := map[string]string{"API_HOST": "10.0.0.7", "TOKEN_FILE": "testdata/examples/files/port"}[name]
 	return v, ok
+}
+
+// docs/keys.md is that of these structs; -update writes it.
+func TestReference(t *testing.T) {
+	const page = "../../docs/keys.md"
+	if *update {
+		if err := os.WriteFile(page, Reference(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(Reference()), string(got)); diff != "" {
+		t.Errorf("out of date, run go test ./internal/config -update (-structs +page):\n%s", diff)
+	}
 }

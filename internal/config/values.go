@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/listen"
+	"github.com/gatewhy/gatewhy/internal/route"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
 
@@ -72,15 +74,8 @@ func (a *Address) UnmarshalText(b []byte) error {
 	}
 	p, err := listen.Parse(s)
 	if err != nil {
-		bad := &conf.Bad{Name: "bad_address", Message: strings.TrimPrefix(err.Error(), fmt.Sprintf("cannot listen on %q: ", s))}
-		bad.Message, bad.Help, _ = strings.Cut(bad.Message, ": write ")
-		if bad.Help != "" {
-			bad.With, bad.Help = bad.Help, ""
-			if strings.Contains(bad.With, " ") {
-				bad.With, bad.Help = "", "write "+bad.With
-			}
-			bad.Unsure = !strings.HasPrefix(bad.With, "[")
-		} else if port, ok := strings.CutPrefix(bad.Message, "write "); ok {
+		bad := fromText("bad_address", s, strings.TrimPrefix(err.Error(), fmt.Sprintf("cannot listen on %q: ", s)))
+		if port, ok := strings.CutPrefix(bad.Message, "write "); ok {
 			bad.Message, bad.With = "a port is written with its colon", port
 		}
 		return bad
@@ -111,41 +106,16 @@ func (t *Target) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// badTarget makes a problem of what ParseTarget says: "what is wrong: write this".
+// badTarget makes a problem of what ParseTarget says.
 func badTarget(s string, err error) *conf.Bad {
-	bad := &conf.Bad{Name: "bad_target", Message: strings.TrimPrefix(err.Error(), fmt.Sprintf("target %q: ", s))}
-	what, way, ok := strings.Cut(bad.Message, ": write ")
-	if !ok {
-		if what, way, ok = strings.Cut(bad.Message, "? write "); ok {
-			what += "?"
-		}
-	}
-	if ok {
-		bad.Message = what
-		first, _, several := strings.Cut(way, " or ")
-		if strings.ContainsAny(first, " ,…") || several && strings.HasPrefix(first, "HOST") {
-			bad.Help = "write " + way
-		} else {
-			bad.With, bad.Unsure = first, true
-			bad.Help = "write " + way
-		}
-	}
-	if what, drop, ok := strings.Cut(bad.Message, ": drop "); ok {
-		part := strings.Trim(drop, `"`)
-		bad.Message, bad.Help, bad.With, bad.Unsure = what, "write", strings.Replace(s, part, "", 1), true
-		if i := strings.LastIndex(s, part); part != "" && i >= 0 {
-			bad.Start, bad.End, bad.Words = i, i+len(part), "not a part of it"
-		}
-	}
+	bad := fromText("bad_target", s, strings.TrimPrefix(err.Error(), fmt.Sprintf("target %q: ", s)))
 	for _, all := range []string{"0.0.0.0", "[::]"} {
-		if strings.HasPrefix(bad.Message, all) && bad.With != "" {
-			bad.With = strings.Replace(s, all, bad.With, 1)
-			bad.Help = "write " + bad.With
+		if where, ok := strings.CutPrefix(bad.Help, "write "); ok && strings.HasPrefix(bad.Message, all) {
+			bad.With, bad.Unsure, bad.Help = strings.Replace(s, all, where, 1), true, "write"
 		}
 	}
 	if strings.HasPrefix(bad.Message, "no port") {
-		bad.Name, bad.Message = "missing_port", "a target has a port"
-		bad.Words = "which port?"
+		bad.Name, bad.Message, bad.Words = "missing_port", "a target has a port", "which port?"
 	}
 	return bad
 }
@@ -222,128 +192,89 @@ func (n Network) MarshalText() ([]byte, error) {
 	return []byte(n.String()), nil
 }
 
-// SiteName is what the name of a site says.
-type SiteName struct {
-	// Scheme is http for plain HTTP only, https for TLS only, "" for both.
-	Scheme string
-	// Host is a name in lower case or an IP address without brackets; "" with Wild
-	// means every host.
-	Host string
-	// Wild: each name below Host, at any depth, and not Host itself.
-	Wild bool
-}
+// Pattern is a set of paths, as package route reads it.
+type Pattern string
 
-// String is the name as it would be written.
-func (n SiteName) String() string {
-	s := n.Host
-	if strings.Contains(s, ":") {
-		s = "[" + s + "]"
-	}
-	if n.Wild {
-		s = strings.TrimSuffix("any."+s, ".")
-	}
-	if n.Scheme != "" {
-		s = n.Scheme + "://" + s
-	}
-	return s
-}
+// Noun implements the word for messages.
+func (*Pattern) Noun() string { return "path" }
 
-// parseSite reads the name of a site.
-func parseSite(s string) (SiteName, *conf.Bad) {
-	n := SiteName{}
-	bad := func(message string, start, end int, with string) (SiteName, *conf.Bad) {
-		return n, &conf.Bad{Name: "bad_site_name", Message: message, Start: start, End: end, With: with}
-	}
-	rest := s
-	if scheme, r, ok := strings.Cut(s, "://"); ok {
-		if scheme != "http" && scheme != "https" {
-			return bad(fmt.Sprintf("a site has no scheme `%s`", scheme), 0, len(scheme), "")
-		}
-		n.Scheme, rest = scheme, r
-	}
-	at := len(s) - len(rest)
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		with := ""
-		if rest[i:] == "/" {
-			with = s[:at+i]
-		}
-		b := &conf.Bad{Name: "bad_site_name", Message: "the name of a site has no path", Start: at + i, End: len(s), Words: "not here", With: with}
-		if with == "" {
-			b.Help = fmt.Sprintf("put it into a route of the site: `match: %s*`", strings.TrimRight(rest[i:], "/*")+"/")
-		}
-		return n, b
-	}
-	host := rest
-	if strings.HasPrefix(host, "[") {
-		end := strings.IndexByte(host, ']')
-		if end < 0 {
-			return bad("the bracket of the IPv6 address is not closed", at, len(s), "")
-		}
-		if end+1 < len(host) {
-			return bad("the name of a site has no port: ports stand under `listen`", at+end+1, len(s), s[:at+end+1])
-		}
-		host = host[1:end]
-	} else if i := strings.LastIndexByte(host, ':'); i >= 0 {
-		if strings.Count(host, ":") > 1 {
-			return bad("an IPv6 address stands in brackets", at, len(s), s[:at]+"["+host+"]")
-		}
-		return bad("the name of a site has no port: ports stand under `listen`", at+i, len(s), s[:at+i])
-	}
-	if a, err := netip.ParseAddr(host); err == nil {
-		n.Host = a.String()
-		return n, nil
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+// MarshalText is the pattern.
+func (p Pattern) MarshalText() ([]byte, error) { return []byte(p), nil }
+
+// UnmarshalText reads /api/*, /about, /blog/{slug}. Package route says what is
+// none; what people bring along from elsewhere is answered here.
+func (p *Pattern) UnmarshalText(b []byte) error {
+	s := string(b)
+	bad := &conf.Bad{Name: "bad_match"}
+	method, path, two := strings.Cut(s, " ")
+	last := s[strings.LastIndexByte(s, '/')+1:]
 	switch {
-	case host == "*", host == "any":
-		n.Wild = true
-		return n, nil
-	case strings.HasPrefix(host, "*."), strings.HasPrefix(host, "any."):
-		_, host, _ = strings.Cut(host, ".")
-		n.Wild = true
-	case host == "":
-		return bad("a site needs the name of a host", 0, len(s), "any")
+	case strings.HasPrefix(s, "^"), strings.HasPrefix(s, "~"), strings.HasSuffix(s, "$"):
+		bad.Message, bad.Help = "a path is no regular expression", "write /api/* for all below /api, /about for one path, {name} for one part"
+		return bad
+	case two && slices.Contains(methods, strings.ToUpper(method)) && strings.HasPrefix(path, "/"):
+		bad.Message, bad.End, bad.Words = "a path has no method in front", len(method), "not a part of the path"
+		bad.Help = fmt.Sprintf("write `match: { method: %s, path: %s }`", strings.ToUpper(method), path)
+		return bad
+	case strings.HasPrefix(s, "*."):
+		bad.Message = "a path begins with a slash, and the end of one cannot be matched"
+		return bad
+	case strings.HasPrefix(s, "/") && len(last) > 1 && strings.IndexByte(last, '*') == len(last)-1 && !strings.ContainsAny(last, "{}") && strings.Count(s, "*") == 1:
+		bad.Message, bad.Words = "a `*` stands alone behind the last slash", "a part of a path is taken whole"
+		bad.Start, bad.End, bad.With, bad.Unsure = len(s)-len(last), len(s), s[:len(s)-1]+"/*", true
+		return bad
 	}
-	if problem := hostProblem(host); problem != "" {
-		return bad(problem, at, len(s), "")
+	for _, problem := range route.Check([]route.Site{{Hosts: []string{everyHost}, Routes: []route.Match{{Path: []string{s}}}}}) {
+		bad := fromText("bad_match", s, strings.TrimPrefix(problem.Text, fmt.Sprintf("path %q: ", s)))
+		bad.Unsure = bad.With != "/"+s
+		return bad
 	}
-	n.Host = host
-	return n, nil
+	*p = Pattern(s)
+	return nil
 }
 
-// hostProblem says why a text is no host name, "" if it is one.
-func hostProblem(host string) string {
-	if len(host) > 253 {
-		return fmt.Sprintf("a host name has at most 253 characters, this one has %d", len(host))
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		switch {
-		case label == "":
-			return "a host name has no empty part"
-		case len(label) > 63:
-			return "a part of a host name has at most 63 characters"
-		case strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-"):
-			return "a part of a host name neither begins nor ends with a hyphen"
+// everyHost is the site that is for whatever no other site is for.
+const everyHost = "any"
+
+// fromText makes a problem of what another package says of a text: "what is
+// wrong: write this", "what is wrong: drop that".
+func fromText(name, s, text string) *conf.Bad {
+	bad := &conf.Bad{Name: name, Message: text}
+	what, way, ok := strings.Cut(text, ": write ")
+	if !ok {
+		if what, way, ok = strings.Cut(text, "? write "); ok {
+			what += "?"
 		}
 	}
-	for _, c := range host {
-		switch {
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		case c >= 0x80:
-			return "a host name is ASCII: write its form with xn--, as the browser sends it"
-		case c == '*':
-			return "a `*` stands alone at the beginning of a name"
-		default:
-			return fmt.Sprintf("a host name has no %q", c)
+	if ok {
+		bad.Message, bad.Help = what, "write "+way
+		// The first word is what to write, unless it is an example.
+		if first, _, _ := strings.Cut(way, " or "); !strings.ContainsAny(first, " ,…;") && strings.Contains(first, strings.Trim(s, "[]/:")) && first != s {
+			bad.With, bad.Unsure = first, true
+		}
+		return bad
+	}
+	if what, way, ok = strings.Cut(text, ": drop "); ok {
+		bad.Message, bad.Help = what, "leave it away"
+		if part, err := strconv.QuotedPrefix(way); err == nil {
+			rest := strings.TrimLeft(way[len(part):], ", ")
+			part, _ = strconv.Unquote(part)
+			if i := strings.LastIndex(s, part); part != "" && i >= 0 {
+				bad.Start, bad.End, bad.Words = i, i+len(part), "not a part of it"
+				bad.With, bad.Unsure = s[:i]+s[i+len(part):], true
+			}
+			if rest != "" {
+				bad.Help += ", " + strings.TrimPrefix(rest, ", ")
+			}
 		}
 	}
-	return ""
+	return bad
 }
 
 // Proxy says where the requests of a route go.
 type Proxy struct {
-	// Name is what logs and metrics call the upstream: that of Upstreams, or the
-	// target.
+	// Name is what logs and metrics call the upstream: that of Upstreams, the target,
+	// or that of the route, SITE#NUMBER, whose own it is.
 	Name string
 	// To is the upstream, never nil in a configuration without errors. Routes that
 	// name the same one share it.

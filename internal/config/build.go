@@ -1,0 +1,159 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/http1"
+	"github.com/gatewhy/gatewhy/internal/http2"
+	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/upstream"
+)
+
+// Options are the settings of the gateway that a configuration without errors
+// describes. Its listeners are the first alternatives of each address; the access
+// log, the incidents and the drain are the caller's. The error is about files
+// that have changed since the configuration was checked.
+func (g *Gateway) Options() (gateway.Options, error) {
+	o := gateway.Defaults()
+	for _, a := range g.Listen.HTTP {
+		o.Listen = append(o.Listen, a.Alternatives[0]...)
+	}
+	for _, a := range g.Listen.HTTPS {
+		o.ListenTLS = append(o.ListenTLS, a.Alternatives[0]...)
+	}
+	g.tls(&o)
+	g.client(&o.Client)
+	o.Loops, o.Epoll = g.Engine.Loops, g.Engine.Name == "epoll" || g.Engine.Name == "auto" && loop.HasEpoll
+	var wrong []error
+	names := map[*Upstream]string{}
+	g.Each(func(name string, u *Upstream) {
+		names[u] = name
+		one, err := u.options(name)
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		one.Resolver = string(g.Resolver)
+		o.Upstreams = append(o.Upstreams, one)
+	})
+	for _, name := range slices.Sorted(maps.Keys(g.Sites)) {
+		s := gateway.Site{Name: name, Hosts: []string{name}}
+		for i := range g.Sites[name].Routes {
+			r := &g.Sites[name].Routes[i]
+			s.Routes = append(s.Routes, gateway.Route{Match: r.Match.Rule(), To: names[r.Proxy.To]})
+		}
+		o.Sites = append(o.Sites, s)
+	}
+	return o, errors.Join(wrong...)
+}
+
+func (g *Gateway) tls(o *gateway.Options) {
+	t := &g.TLS
+	own := true // each file holds its key too
+	for _, c := range t.Certificates {
+		own = own && c.Key == ""
+	}
+	for _, c := range t.Certificates {
+		o.TLS.Certificates = append(o.TLS.Certificates, c.Cert)
+		switch {
+		case own:
+		case c.Key == "":
+			o.TLS.Keys = append(o.TLS.Keys, c.Cert)
+		default:
+			o.TLS.Keys = append(o.TLS.Keys, c.Key)
+		}
+	}
+	o.TLS.SelfSigned, o.TLS.NoPostQuantum = t.SelfSigned, !t.PostQuantum
+	if t.SelfSigned {
+		if host, err := os.Hostname(); err == nil {
+			o.TLS.Names = []string{host}
+		}
+	}
+	o.TLS.Min = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[t.Min]
+	o.TLS.Rotation = orNone(t.Rotation)
+}
+
+// orNone is a duration for options in which 0 means their default, and below 0
+// means none.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+func (g *Gateway) client(c *exchange.Options) {
+	c.Node, c.Via = string(g.Node), string(g.Node)
+	t, l, h := &g.Timeout, &g.Limits, &g.HTTP2
+	c.Handshake, c.Total = t.TLS, t.Total
+	c.Times = http1.Timeouts{Head: t.Head, Body: t.Body, KeepAlive: t.KeepAlive, Reply: t.Reply}
+	limit(&c.Limits, l.Head, l.Line, l.StartLine, l.Fields, l.Body)
+	c.MaxConnections = l.Connections
+	c.NoHTTP2, c.NoHTTP1 = h.When == "off", h.When == "only"
+	c.HTTP2.Requests, c.HTTP2.Resets, c.HTTP2.Control = h.Requests, h.Resets, h.Control
+	c.HTTP2.BodyWindow, c.HTTP2.BodyMemory = int(h.Window), int(h.Memory)
+	if c.HTTP2.Table = int(h.Table); h.Table == 0 {
+		c.HTTP2.Table = -1 // none
+	}
+	c.Detail = map[string]exchange.Detail{"trusted": exchange.Trusted, "public": exchange.Public, "all": exchange.All}[g.Errors.Detail]
+	c.Contact = g.Errors.Contact
+}
+
+func limit(l *http1.Limits, head, line, start conf.Size, fields int, body conf.Size) {
+	l.Head, l.Field, l.StartLine, l.Fields, l.Body = int(head), int(line), int(start), fields, int64(body)
+}
+
+// options are those of one upstream.
+func (u *Upstream) options(name string) (gateway.Upstream, error) {
+	o := gateway.Upstream{Reverse: gateway.Defaults().Reverse, CertificateFile: u.TLS.Cert, KeyFile: u.TLS.Key}
+	o.Name = name
+	for _, t := range u.To {
+		o.Targets = append(o.Targets, t.List...)
+	}
+	t := &u.Timeout
+	o.Timeouts = upstream.Timeouts{Resolve: t.Resolve, Connect: t.Connect, Secure: t.TLS}
+	o.Trusting, o.ServerName, o.SNI = !u.TLS.Verify, u.TLS.ServerName, u.TLS.SNI
+	o.HTTP2 = map[string]upstream.HTTP2{"auto": upstream.AutoHTTP2, "on": upstream.OnlyHTTP2, "off": upstream.NoHTTP2}[u.HTTP2]
+	o.MaxShared, o.IdleTimeout = u.Pool.Shared, u.Pool.Idle
+	if u.Pool.Idle == 0 {
+		o.MaxIdle = -1 // none is kept
+	}
+	if o.Budget.Share = u.Retry.Budget; u.Retry.Budget == 0 {
+		o.Budget = upstream.Budget{Share: -1, Floor: -1}
+	}
+	if o.Eject.After = u.Eject.After; u.Eject.After == 0 {
+		o.Eject = upstream.Eject{After: -1, Share: -1}
+	}
+	r := &o.Reverse
+	r.Attempts, r.Grace, r.IdempotencyKey = u.Retry.Attempts, u.Retry.Grace, u.Retry.IdempotencyKey
+	r.ReplayMemory, r.ReplayDisk = int64(u.Retry.ReplayMemory), int64(u.Retry.ReplayDisk)
+	r.Send, r.FirstByte, r.Read, r.Tunnel = t.Send, t.FirstByte, t.Read, t.Idle
+	l := &u.Limits
+	limit(&r.Limits, l.Head, l.Line, l.StartLine, l.Fields, l.Body)
+	if !u.Repair {
+		r.Allow = 0
+	}
+	o.Link.Streams = u.Pool.Streams
+	o.Link.Ping, o.Link.Pong = orNone(t.Ping), min(t.Ping, http2.DefaultPong)
+	if u.TLS.CA == "" {
+		return o, nil
+	}
+	pem, err := os.ReadFile(u.TLS.CA)
+	if err != nil {
+		return o, err
+	}
+	o.CA = x509.NewCertPool()
+	if !o.CA.AppendCertsFromPEM(pem) {
+		return o, fmt.Errorf("%s holds no certificate", u.TLS.CA)
+	}
+	return o, nil
+}
