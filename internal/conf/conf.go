@@ -13,8 +13,8 @@ package conf
 // The limits of what is read. Whatever a file holds, reading it ends soon and
 // takes memory in proportion to its size.
 const (
-	// MaxFile is the size of one file in bytes: ten times what 10 000 sites need.
-	MaxFile = 8 << 20
+	// MaxFile is the size of one file in bytes: four times what 10 000 sites need.
+	MaxFile = 4 << 20
 	// MaxFiles bounds the files of one configuration: a file for each site of a
 	// large shared host.
 	MaxFiles = 10_000
@@ -26,7 +26,7 @@ const (
 	MaxDepth = 64
 	// MaxNodes bounds the values of one configuration with its aliases expanded: a
 	// few lines of aliases to aliases would otherwise be more than a machine can hold.
-	MaxNodes = 4 << 20
+	MaxNodes = 1 << 20
 	// MaxProblems is how many problems a report keeps. Who has more wants to see the
 	// first ones; the others are counted.
 	MaxProblems = 100

@@ -250,6 +250,10 @@ func (d *Decoder) count(n *Node) bool {
 	return false
 }
 
+// Full reports whether there were more values than are read: what was decoded is
+// not the whole then.
+func (d *Decoder) Full() bool { return d.full }
+
 // missing fills what nobody wrote.
 func (d *Decoder) missing(v reflect.Value, at Path, f *field) {
 	if f != nil {

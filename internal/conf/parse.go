@@ -65,6 +65,7 @@ type draft struct {
 	source *Source
 	text   string
 	mends  []Edit // in the order of their places, none over another
+	starts []int  // where they begin in the mended text
 	broken []Span // what was mended so that it means something else
 	latest []Edit // the mends of the latest mistake; nil before the first
 }
@@ -81,6 +82,12 @@ func (d *draft) mend(edits ...Edit) bool {
 	}
 	d.mends, d.latest = all, edits
 	d.text = apply(d.source.Text, all)
+	d.starts = d.starts[:0]
+	shift := 0
+	for _, e := range all {
+		d.starts = append(d.starts, e.Start+shift)
+		shift += len(e.With) - (e.End - e.Start)
+	}
 	return true
 }
 
@@ -99,18 +106,18 @@ func apply(text string, edits []Edit) string {
 
 // original is the offset in the source of one in the mended text.
 func (d *draft) original(offset int) int {
-	shift := 0 // of the mended text before the source
-	for _, e := range d.mends {
-		start := e.Start + shift
-		if offset < start {
-			break
-		}
-		if offset < start+len(e.With) {
-			return e.Start
-		}
-		shift += len(e.With) - (e.End - e.Start)
+	i, exact := slices.BinarySearch(d.starts, offset)
+	if !exact {
+		i--
 	}
-	return min(max(offset-shift, 0), len(d.source.Text))
+	if i < 0 {
+		return min(offset, len(d.source.Text))
+	}
+	e := d.mends[i]
+	if into := offset - d.starts[i]; into >= len(e.With) {
+		return min(e.End+into-len(e.With), len(d.source.Text))
+	}
+	return e.Start
 }
 
 // span is a part of the mended text as a part of the source.

@@ -66,19 +66,25 @@ type Report struct {
 	Problems []Problem
 
 	left  [2]int          // problems not kept, by level
-	seen  map[string]bool // what is there already
+	seen  map[sight]bool  // what is there already
 	order map[*Source]int // sources in the order in which they were read
+}
+
+// sight is what makes a problem the same as another.
+type sight struct {
+	name, message, where string
+	at                   Span
 }
 
 // Add adds a problem. The same one at the same place is told once: a value that
 // several places share is read several times.
 func (r *Report) Add(p Problem) {
-	key := fmt.Sprint(p.Name, "\x00", p.At.Span, "\x00", p.Where, "\x00", p.Message)
+	key := sight{p.Name, p.Message, p.Where, p.At.Span}
 	if r.seen[key] {
 		return
 	}
 	if r.seen == nil {
-		r.seen = map[string]bool{}
+		r.seen = map[sight]bool{}
 	}
 	r.seen[key] = true
 	if len(r.Problems) >= MaxProblems {

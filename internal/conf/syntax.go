@@ -138,6 +138,11 @@ func (t *trouble) judge() bool {
 		return t.dash()
 	case strings.Contains(t.message, "',' or"):
 		return t.inside()
+	case strings.Contains(t.message, "node content") && strings.TrimSpace(text[min(t.at, len(text)):]) == "":
+		if open := t.openBracket(); open >= 0 {
+			return t.tell(Problem{Name: "unclosed_bracket", Message: fmt.Sprintf("the `%c` is never closed", text[open]), At: Label{Span{t.source, open, open + 1}, "opened here"},
+				Help: "close it where the values end"})
+		}
 	case strings.Contains(t.message, "expected key"), strings.Contains(t.message, "'-' indicator"), strings.Contains(t.message, "<document start>"):
 		return t.misplaced()
 	}
@@ -637,6 +642,24 @@ func (t *trouble) inside() bool {
 	}
 	return t.tell(Problem{Name: "yaml_syntax", Message: fmt.Sprintf("expected `,` or `%s`", closing), At: Label{t.span1(), "before this"},
 		Also: []Label{{at, "opened here"}}, Help: "separate the values with commas, and put those with `,` `{` `[` `}` `]` in quotes"})
+}
+
+// openBracket is where the last bracket is that opens a value and is not closed
+// before the end, -1 if there is none.
+func (t *trouble) openBracket() int {
+	var open []int
+	for i, c := range t.source.Text {
+		switch {
+		case (c == '[' || c == '{') && (len(open) > 0 || t.startsValue(i)):
+			open = append(open, i)
+		case (c == ']' || c == '}') && len(open) > 0:
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) == 0 {
+		return -1
+	}
+	return open[len(open)-1]
 }
 
 // misplaced judges something that is neither the next key nor the next item.

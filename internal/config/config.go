@@ -58,6 +58,9 @@ func (l *Loaded) decode(s Source) {
 	d := &conf.Decoder{Report: l.Report, Places: l.Places, Set: s.Set, Env: s.Env, Read: s.Files.Read}
 	d.Decode(l.Root, l.Gateway)
 	l.Gateway.Include = nil // what they hold is there
+	if d.Full() {
+		return
+	}
 	l.certificates(s)
 	c := &checker{Loaded: l, files: s.Files, decoder: d}
 	c.check()
