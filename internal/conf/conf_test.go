@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"reflect"
@@ -440,8 +441,10 @@ func TestDisk(t *testing.T) {
 	if b, err := (Disk{}).Read("conf.go"); err != nil || !bytes.HasPrefix(b, []byte("// Package conf")) {
 		t.Errorf("%v %.20s", err, b)
 	}
-	b, err := (Disk{}).Read("/dev/zero")
-	if err != nil || len(b) != MaxFile+1 {
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		return // this system has no file without an end
+	}
+	if b, err := (Disk{}).Read("/dev/zero"); err != nil || len(b) != MaxFile+1 {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 }

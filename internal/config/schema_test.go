@@ -147,3 +147,38 @@ func TestReference(t *testing.T) {
 		t.Errorf("out of date, run go test ./internal/config -update (-structs +page):\n%s", diff)
 	}
 }
+
+// Each configuration that the documentation shows is one: it is read without an
+// error, and the schema accepts it. Those that are wrong on purpose, and parts of
+// a whole, say so behind the word yaml.
+func TestDocumentation(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := compiled(t)
+	shown := 0
+	for _, page := range append(pages, "../../README.md") {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, part := range strings.Split(string(b), "\n```yaml\n")[1:] {
+			text, _, ok := strings.Cut(part, "\n```\n")
+			if !ok {
+				t.Fatalf("%s: block %d has no end", page, i+1)
+			}
+			text = strings.TrimSuffix(text, "\n...") + "\n"
+			shown++
+			if err := s.Validate(instance(t, text)); err != nil {
+				t.Errorf("%s: %v\n%s", page, err, text)
+			}
+			if l := read(text); l.Report.Failed() {
+				t.Errorf("%s:\n%s\n%s", page, text, rendered(l.Report))
+			}
+		}
+	}
+	if shown < 8 {
+		t.Errorf("%d configurations found: the test has lost its way", shown)
+	}
+}
