@@ -192,9 +192,6 @@ func (d *Decoder) Text(n *Node, want string, at Path) string {
 	return n.Text
 }
 
-// Bad tells what is wrong with a scalar that was read as such.
-func (d *Decoder) Bad(n *Node, b *Bad) { d.bad(n, b) }
-
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()

@@ -8,12 +8,10 @@ type FieldInfo struct {
 	Key      string
 	Short    bool // stands for its whole struct
 	Required bool
-	Env      bool
 	Flags    []string // the settings that win over the file
 	Enum     []string
 	Min, Max string // "" for no bound of its own
 	Never0   bool
-	Aka      []string
 	Type     reflect.Type
 }
 
@@ -21,8 +19,8 @@ type FieldInfo struct {
 func Fields(t reflect.Type) (list []FieldInfo) {
 	for _, f := range fieldsOf(t) {
 		sf := t.Field(f.index)
-		list = append(list, FieldInfo{Field: sf.Name, Key: f.name, Short: f.short, Required: f.required, Env: f.env, Flags: f.flags,
-			Enum: f.enum, Min: f.min, Max: f.max, Never0: f.never0, Aka: f.aka, Type: sf.Type})
+		list = append(list, FieldInfo{Field: sf.Name, Key: f.name, Short: f.short, Required: f.required, Flags: f.flags,
+			Enum: f.enum, Min: f.min, Max: f.max, Never0: f.never0, Type: sf.Type})
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,23 +39,7 @@ func (Disk) Read(path string) ([]byte, error) {
 	case fi.IsDir():
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
 	}
-	return readMost(f, MaxFile+1)
-}
-
-func readMost(f *os.File, most int) ([]byte, error) {
-	var b []byte
-	for len(b) < most {
-		b = slices.Grow(b, min(most-len(b), max(4096, len(b))))
-		n, err := f.Read(b[len(b):min(cap(b), most)])
-		b = b[:len(b)+n]
-		if err != nil {
-			if err.Error() == "EOF" {
-				break
-			}
-			return nil, err
-		}
-	}
-	return b, nil
+	return io.ReadAll(io.LimitReader(f, MaxFile+1))
 }
 
 // Glob implements Files.
@@ -79,7 +64,6 @@ type loader struct {
 	report *Report
 	open   []string // files that are being read, the outermost first
 	read   int
-	from   map[string]Span // by file, where it was included
 }
 
 func (l *loader) file(path string, asked *Span) *Node {
