@@ -4,10 +4,13 @@
 //	GET /state          who runs here, and how its endpoints are
 //	GET /incidents?n=N  the last incidents, the newest first
 //	GET /incidents/ID   one incident with its evidence
+//	POST /reload        read the configuration again: what changed, or what is wrong
+//	POST /drain         take no new connections, and end when requests have
+//	POST /stop          end at once
 //
 // All answers are JSON. The socket's file mode is the access control: there is
-// no password and no network listener. It reads only; what it serves is decided
-// by packages incident and upstream. Start with server.go, then client.go; where
+// no password and no network listener. What it serves is decided by packages
+// incident and upstream, what it does by [Control]. Start with server.go, then client.go; where
 // sockets live is dir.go.
 package admin
 
@@ -29,6 +32,10 @@ type State struct {
 	Listen    []string   `json:"listen"`
 	Incidents uint64     `json:"incidents"` // since the start, also those no longer kept
 	Endpoints []Endpoint `json:"endpoints"`
+	// Config is the file of the configuration in force, and Loaded when that was read;
+	// without a file there is neither.
+	Config string     `json:"config,omitempty"`
+	Loaded *time.Time `json:"loaded,omitempty"`
 	// Handshakes of TLS listeners, nil if there is none.
 	Handshakes *Handshakes `json:"handshakes,omitempty"`
 }
@@ -43,6 +50,8 @@ type Handshakes struct {
 
 // Endpoint is the state of one endpoint.
 type Endpoint struct {
+	// Upstream is the name of the one that it belongs to.
+	Upstream  string   `json:"upstream"`
 	Name      string   `json:"name"`
 	Ejected   bool     `json:"ejected"`
 	Why       fault.ID `json:"why,omitempty"` // the latest fault that speaks against it
@@ -53,11 +62,11 @@ type Endpoint struct {
 	IdleLimitMS int64 `json:"idle_limit_ms,omitempty"`
 }
 
-// Endpoints puts the state of an upstream into words of this package.
-func Endpoints(list []upstream.EndpointState) []Endpoint {
+// Endpoints puts the state of the upstream of that name into words of this package.
+func Endpoints(name string, list []upstream.EndpointState) []Endpoint {
 	out := make([]Endpoint, 0, len(list))
 	for _, s := range list {
-		e := Endpoint{Name: s.Name, Ejected: s.Ejected, Why: s.Why, Failures: s.Failures,
+		e := Endpoint{Upstream: name, Name: s.Name, Ejected: s.Ejected, Why: s.Why, Failures: s.Failures,
 			IdleLimitMS: s.IdleLimit.Milliseconds()}
 		for _, a := range s.Addresses {
 			e.Addresses = append(e.Addresses, a.String())

@@ -45,7 +45,7 @@ func start(t *testing.T, dir string, store *incident.Store) *Server {
 	t.Helper()
 	s, err := Start(Options{Dir: dir, Incidents: store, State: func() State {
 		return State{PID: os.Getpid(), Version: "1.2.3", Node: "edge", Started: time.Unix(1, 0).UTC(), Listen: []string{"127.0.0.1:8080"},
-			Incidents: store.Total(), Endpoints: Endpoints([]upstream.EndpointState{{Name: "app:80", Ejected: true,
+			Incidents: store.Total(), Endpoints: Endpoints("app", []upstream.EndpointState{{Name: "app:80", Ejected: true,
 				Why: fault.ConnectRefused, Failures: 5, IdleLimit: 5 * time.Second}})}
 	}})
 	if err != nil {
@@ -66,7 +66,7 @@ func TestAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := State{PID: os.Getpid(), Version: "1.2.3", Node: "edge", Started: time.Unix(1, 0).UTC(), Listen: []string{"127.0.0.1:8080"},
-		Incidents: 2, Endpoints: []Endpoint{{Name: "app:80", Ejected: true, Why: "connect_refused", Failures: 5, IdleLimitMS: 5000}}}
+		Incidents: 2, Endpoints: []Endpoint{{Upstream: "app", Name: "app:80", Ejected: true, Why: "connect_refused", Failures: 5, IdleLimitMS: 5000}}}
 	if diff := cmp.Diff(want, state); diff != "" {
 		t.Errorf("state (-want +got):\n%s", diff)
 	}

@@ -81,11 +81,21 @@ func ReadState(ctx context.Context, socket string) (State, error) {
 func get(ctx context.Context, socket, path string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	return ask(ctx, http.MethodGet, socket, path)
+}
+
+// doTimeout bounds what a gateway was told to do: to read files, look for
+// certificates and open sockets.
+const doTimeout = 60 * time.Second
+
+func ask(ctx context.Context, method, socket, path string) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, doTimeout)
+	defer cancel()
 	dialer := net.Dialer{}
 	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "unix", socket)
 	}}
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gatewhy"+path, nil)
+	q, err := http.NewRequestWithContext(ctx, method, "http://gatewhy"+path, nil)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -96,7 +106,7 @@ func get(ctx context.Context, socket, path string) (status int, body []byte, err
 	defer r.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
-		err = errors.New("the answer is too long for an incident")
+		err = errors.New("the answer is too long")
 	}
 	return r.StatusCode, body, err
 }

@@ -22,6 +22,7 @@ type Options struct {
 	Dir       string
 	Incidents *incident.Store
 	State     func() State // called for each GET /state, from any goroutine
+	Control   Control
 }
 
 // recent is how many incidents are listed unless the client says otherwise, and
@@ -35,7 +36,7 @@ const (
 // they only keep a hanging tool from holding a descriptor for ever.
 const (
 	readTimeout  = 10 * time.Second
-	writeTimeout = 30 * time.Second
+	writeTimeout = 60 * time.Second
 	closeTimeout = time.Second
 )
 
@@ -130,6 +131,7 @@ func handler(o *Options) http.Handler {
 		}
 		answer(w, http.StatusOK, record)
 	})
+	o.Control.handle(mux)
 	return mux
 }
 

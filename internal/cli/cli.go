@@ -129,13 +129,22 @@ func (e *env) root() *cobra.Command {
 			if len(args) > 0 {
 				return unknownCommand(c, args[0])
 			}
-			return c.Help()
+			if err := c.Help(); err != nil {
+				return err
+			}
+			for _, f := range configFiles {
+				if _, err := os.Stat(f); err == nil {
+					fmt.Fprintf(e.out, "\nThere is %s: gatewhy run would serve it, and gatewhy check says whether it is well.\n", f)
+					break
+				}
+			}
+			return nil
 		},
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return misused(err, nearestFlag(c, err))
 	})
-	root.AddCommand(e.proxy(), e.check(), e.format(), e.show(), e.diff(), e.schema(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.docs())
+	root.AddCommand(e.runCommand(), e.reload(), e.drain(), e.stop(), e.proxy(), e.check(), e.format(), e.show(), e.diff(), e.schema(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.docs())
 	return root
 }
 

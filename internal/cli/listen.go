@@ -44,9 +44,9 @@ func parseListens(s string) (all listens, err error) {
 // secure reports whether one of them speaks TLS.
 func (all listens) secure() bool { return len(all) > 0 && all[len(all)-1].Secure }
 
-// start starts the gateway at the first of the alternatives that this machine
-// has: not every one has IPv6.
-func (all listens) start(o *gateway.Options) (g *gateway.Gateway, err error) {
+// open calls with, which opens the addresses of o, for the first of the
+// alternatives that this machine has: not every one has IPv6.
+func (all listens) open(o *gateway.Options, with func() error) (err error) {
 	most := 1
 	for _, l := range all {
 		most = max(most, len(l.Alternatives))
@@ -61,11 +61,20 @@ func (all listens) start(o *gateway.Options) (g *gateway.Gateway, err error) {
 				o.Listen = append(o.Listen, l.taken...)
 			}
 		}
-		g, err = gateway.Start(*o)
+		err = with()
 		if !errors.Is(err, syscall.EAFNOSUPPORT) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			break
 		}
 	}
+	return err
+}
+
+// start starts a gateway there.
+func (all listens) start(o *gateway.Options) (g *gateway.Gateway, err error) {
+	err = all.open(o, func() (err error) {
+		g, err = gateway.Start(*o)
+		return err
+	})
 	return g, err
 }
 

@@ -21,8 +21,8 @@ type accessLog struct {
 	form string
 }
 
-// openLog opens what the flags ask for.
-func (e *env) openLog(f *proxyFlags) (*accessLog, error) {
+// openLog opens what a plan asks for.
+func (e *env) openLog(f *plan) (*accessLog, error) {
 	l := &accessLog{form: f.log, path: f.logFile}
 	if l.form == "" {
 		if l.form = "json"; e.outTTY && l.path == "" {

@@ -15,8 +15,9 @@ import (
 	"github.com/gatewhy/gatewhy/internal/listen"
 )
 
-// cannotStart explains why the gateway did not start.
-func cannotStart(err error, all listens, args []string) error {
+// cannotListen explains why the gateway did not start. another says how to have a
+// place that is free instead of one that is taken.
+func cannotListen(err error, all listens, another func(taken, free string) string) error {
 	var where *gateway.ListenError
 	if !errors.As(err, &where) {
 		return failed(err, "")
@@ -32,8 +33,7 @@ func cannotStart(err error, all listens, args []string) error {
 		}
 		hint := "stop it, or name another port"
 		if next := freePort(at.Place); next != 0 {
-			hint = "stop it, or take the next free port: gatewhy proxy " +
-				strings.Join(append([]string{strings.Replace(args[0], at.Written(), at.WithPort(next), 1)}, args[1:]...), " ")
+			hint = "stop it, or take the next free port: " + another(at.Written(), at.WithPort(next))
 		}
 		return failed(fmt.Errorf("cannot listen on %s: %s listens there", at.Written(), who), hint)
 	case errors.Is(err, syscall.EACCES) && at.Port > 0 && at.Port < 1024:

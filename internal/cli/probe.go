@@ -20,20 +20,34 @@ import (
 // takes, short enough to wait for at a prompt.
 const probeTime = 2 * time.Second
 
+// subject is an upstream whose endpoints are looked at.
+type subject struct {
+	up      *upstream.Upstream
+	options *reverse.Options
+	local   *upstream.Local // on the prober's loop
+}
+
+// probed is an endpoint to look at.
+type probed struct {
+	of  *subject
+	end *upstream.Endpoint
+}
+
 // prober asks endpoints with the gateway's own resolver, dialler and parser, so
 // that its verdict is the one that requests will meet. It has a loop of its own,
 // and its requests count for no ejection.
 type prober struct {
-	engine  loop.Engine
-	loop    loop.Loop
-	local   *upstream.Local
-	options *reverse.Options
+	engine   loop.Engine
+	loop     loop.Loop
+	subjects []*subject
 }
 
-func newProber(u *upstream.Upstream, o *reverse.Options) *prober {
-	p := &prober{engine: loop.Portable(loop.PortableOptions{Loops: 1}), options: o}
+func newProber(list []*subject) *prober {
+	p := &prober{engine: loop.Portable(loop.PortableOptions{Loops: 1}), subjects: list}
 	p.loop = p.engine.Loops()[0]
-	p.local = u.On(p.loop)
+	for _, s := range list {
+		s.local = s.up.On(p.loop)
+	}
 	return p
 }
 
@@ -41,7 +55,9 @@ func (p *prober) close() {
 	var closed sync.WaitGroup
 	closed.Add(1)
 	p.loop.Post(func() {
-		p.local.Close()
+		for _, s := range p.subjects {
+			s.local.Close()
+		}
 		closed.Done()
 	})
 	closed.Wait()
@@ -50,7 +66,7 @@ func (p *prober) close() {
 
 // ask looks at the endpoints, all at once, and waits for the verdicts. It ends
 // early when ctx does; the verdicts mean nothing then.
-func (p *prober) ask(ctx context.Context, ends []*upstream.Endpoint) []verdict {
+func (p *prober) ask(ctx context.Context, ends []probed) []verdict {
 	verdicts := make([]verdict, len(ends))
 	var done sync.WaitGroup
 	done.Add(len(ends))
@@ -71,18 +87,19 @@ func (p *prober) ask(ctx context.Context, ends []*upstream.Endpoint) []verdict {
 
 // look connects to e, asks for its start page and reads the head of the answer.
 // It is a task of the prober's loop.
-func (p *prober) look(e *upstream.Endpoint) verdict {
+func (p *prober) look(of probed) verdict {
+	e, local, options := of.end, of.of.local, of.of.options
 	began := p.loop.Now()
 	until := began.Add(int64(probeTime))
 	v := verdict{name: e.Name()}
 	took := func() time.Duration { return time.Duration(p.loop.Now() - began) }
-	c, f := p.local.Dial(e, until, nil)
+	c, f := local.Dial(e, until, nil)
 	if f != nil {
 		// An address of our own does not become another one by waiting.
 		v.down, v.fault, v.took = f.ID != fault.LoopSelfAddress, f, took()
 		return v
 	}
-	defer p.local.Drop(c, true)
+	defer local.Drop(c, true)
 	if link, ok := c.Shared.(*http2.Link); ok {
 		v.version = "HTTP/2"
 		v.status, v.fault = p.look2(link, e, until)
@@ -95,7 +112,7 @@ func (p *prober) look(e *upstream.Endpoint) verdict {
 	c.Stream.Send([]byte(request), nil, until)
 	var a http1.Answer
 	defer a.In.Release()
-	a.Start(c.Stream, &p.options.Limits, p.options.Allow)
+	a.Start(c.Stream, &options.Limits, options.Allow)
 	for {
 		ok, f := a.ParseHead()
 		switch {

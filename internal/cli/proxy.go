@@ -1,26 +1,17 @@
 package cli
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime"
 	"strings"
-	"syscall"
-	"time"
-
-	"github.com/gatewhy/gatewhy/internal/conf"
-	"github.com/gatewhy/gatewhy/internal/config"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/gatewhy/gatewhy/internal/admin"
+	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/config"
 	"github.com/gatewhy/gatewhy/internal/gateway"
-	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/settings"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
@@ -54,30 +45,23 @@ func (e *env) proxy() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return e.runProxy(c, f, args) },
 	}
 	c.Flags().SortFlags = false
-	c.Flags().StringVar(&f.log, "log", "", "access log: `FORM` is text, json or off; text on a terminal and json elsewhere unless set")
-	c.Flags().StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
-	c.Flags().StringVar(&f.drain, "drain", conf.FormatDuration(gateway.DefaultDrain),
-		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
-	c.Flags().BoolVar(&f.plain, "plain", false, "no colour")
-	c.Flags().StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
+	f.addTo(c.Flags())
 	c.Flags().BoolVar(&f.printConfig, "print-config", false, "start nothing, and print the configuration file that means the same")
-	group(c.Flags(), generalGroup, "log", "log-file", "drain", "plain", "run-dir", "print-config")
+	group(c.Flags(), generalGroup, "print-config")
 	addSettings(c.Flags())
 	c.SetUsageFunc(e.groupedUsage)
 	return c
 }
 
-// hurry is how long the end of the program waits for what should take no time.
-const hurry = time.Second
-
-// running is a started proxy with everything that belongs to it.
-type running struct {
-	e       *env
-	ink     ink
-	gateway *gateway.Gateway
-	log     *accessLog
-	admin   *admin.Server
-	drain   time.Duration
+// addTo makes flags of them.
+func (f *proxyFlags) addTo(flags *pflag.FlagSet) {
+	flags.StringVar(&f.log, "log", "", "access log: `FORM` is text, json or off; text on a terminal and json elsewhere unless set")
+	flags.StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
+	flags.StringVar(&f.drain, "drain", conf.FormatDuration(gateway.DefaultDrain),
+		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
+	flags.BoolVar(&f.plain, "plain", false, "no colour")
+	flags.StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
+	group(flags, generalGroup, "log", "log-file", "drain", "plain", "run-dir")
 }
 
 func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
@@ -113,59 +97,17 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	if o.Upstream.Targets, err = parseTargets(args[1:]); err != nil {
 		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, h2c://app, unix:/run/app.sock")
 	}
-	log, err := e.openLog(f)
-	if err != nil {
-		return err
+	p := &plan{
+		options: o, at: at, log: f.log, logFile: f.logFile, runDir: f.runDir, drain: drain, plain: f.plain,
+		from: "no config file, 1 route from flags",
+		another: func(taken, free string) string {
+			return "gatewhy proxy " + strings.Join(append([]string{strings.Replace(args[0], taken, free, 1)}, args[1:]...), " ")
+		},
 	}
-	defer log.close()
-	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
-	if o.Epoll {
-		// A loop holds a processor of the runtime while it has work: leave two for the
-		// rest of the program.
-		o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
-		runtime.GOMAXPROCS(o.Loops + 2)
+	if c.Flags().Changed("max-connections") {
+		p.connections = "--max-connections"
 	}
-	e.paceGarbage()
-	most := affordable(o.Client.MaxConnections, openFiles())
-	if c.Flags().Changed("max-connections") && most < o.Client.MaxConnections {
-		fmt.Fprintf(e.err, "--max-connections lowered to %d: this process may open %d files (see ulimit -n)\n", most, openFiles())
-	}
-	o.Client.MaxConnections = share(most, o.Loops)
-
-	// From here on a signal must find its handler: a supervisor may stop what it has
-	// just started.
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
-	defer signal.Stop(signals)
-	// A log reader that has gone must not take the gateway with it.
-	signal.Ignore(syscall.SIGPIPE)
-
-	r := &running{e: e, ink: e.ink(e.errTTY, f.plain), log: log, drain: drain}
-	if r.gateway, err = at.start(&o); err != nil {
-		return cannotStart(err, at, args)
-	}
-	started := time.Now()
-	r.admin, err = admin.Start(admin.Options{Dir: f.runDir, Incidents: r.gateway.Incidents(),
-		State: func() admin.State { return r.state(started) }})
-	if err != nil {
-		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
-	} else {
-		defer r.admin.Close()
-	}
-	r.say(&o)
-	ctx, stop := context.WithCancel(c.Context())
-	watched := make(chan struct{})
-	go func() { // ends when the upstreams are up or ctx is done
-		defer close(watched)
-		r.watch(ctx, &o, at)
-	}()
-	r.serve(signals)
-	stop()
-	select {
-	case <-watched:
-	case <-time.After(hurry): // a resolver that hangs cannot be interrupted
-	}
-	return nil
+	return e.serve(c.Context(), p)
 }
 
 // printFlags prints the configuration that a command line means.
@@ -175,74 +117,6 @@ func (e *env) printFlags(flags *pflag.FlagSet, f *proxyFlags, args []string) err
 		return misused(errors.New("these words are no configuration"), "gatewhy proxy --help tells what each setting takes")
 	}
 	return e.printConfig(l, false, false)
-}
-
-// ownFiles are the descriptors that no connection must take: listeners, the log,
-// the socket for questions, pollers, spools.
-const ownFiles = 128
-
-// affordable is how many of n client connections a process with so many files
-// can serve: each may need a second descriptor for its upstream. Without this
-// bound idle clients could take them all, and nobody would be answered.
-func affordable(n, files int) int {
-	if n == 0 || files == 0 {
-		return n
-	}
-	return min(n, max(1, (files-ownFiles)/2))
-}
-
-// share is what each loop may have of n, so that all together have n or little
-// more; connections are dealt to loops in turn.
-func share(n, loops int) int {
-	if loops == 0 {
-		loops = runtime.GOMAXPROCS(0) // what the engine takes
-	}
-	return (n + loops - 1) / loops
-}
-
-func (r *running) state(started time.Time) admin.State {
-	s := admin.State{PID: os.Getpid(), Version: number, Node: r.gateway.Node(), Started: started.UTC().Round(0),
-		Incidents: r.gateway.Incidents().Total(), Endpoints: admin.Endpoints(r.gateway.Upstream().State())}
-	if r.gateway.Certificates() != nil {
-		h := admin.Handshakes(r.gateway.Handshakes())
-		s.Handshakes = &h
-	}
-	for _, a := range r.gateway.Addresses() {
-		s.Listen = append(s.Listen, a.String())
-	}
-	return s
-}
-
-// serve waits for signals until one of them has ended the gateway.
-func (r *running) serve(signals <-chan os.Signal) {
-	drained := make(chan struct{})
-	draining := false
-	for {
-		select {
-		case <-drained:
-			return
-		case s := <-signals:
-			switch {
-			case s == syscall.SIGUSR1:
-				if err := r.log.reopen(); err != nil {
-					r.e.complain(fmt.Errorf("the access log stays where it was: %w", err), "")
-				}
-			case s == syscall.SIGHUP && !r.e.errTTY:
-				// Supervisors send it for "read your configuration again".
-				fmt.Fprintln(r.e.err, "nothing to read again: there is no config file, the settings are flags")
-			case draining: // at once
-				r.log.flush(drained)
-				return
-			default:
-				draining = true
-				fmt.Fprintf(r.e.err, "\nstopping: requests under way have %s to end · again = at once\n", conf.FormatDuration(r.drain))
-				go func() { // ends when the gateway has
-					defer close(drained)
-					r.gateway.Drain(r.drain)
-				}()
-			}
-		}
-	}
 }
 
 func parseTargets(args []string) (list []upstream.Target, err error) {

@@ -160,7 +160,7 @@ func (g *Gateway) name(old *exchange.Options) {
 		}
 		c.Node = host
 	}
-	c.Via = cmp.Or(old.Via, c.Via)
+	c.Via = cmp.Or(c.Via, old.Via)
 	if c.Via == "" {
 		c.Via = c.Node
 		if ip := g.listeners[0].Addr().IP; ip.IsValid() {

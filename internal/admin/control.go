@@ -1,0 +1,124 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gatewhy/gatewhy/internal/conf"
+)
+
+// Control is what people can tell a gateway to do. Its functions are called from
+// any goroutine, and nil ones are answered with 404.
+type Control struct {
+	// Reload reads the configuration again and says what came of it.
+	Reload func() Reload
+	// Stop ends the gateway: after the requests under way, or at once. It does not wait.
+	Stop func(atOnce bool)
+}
+
+// Reload is what came of reading a configuration again: what POST /reload answers.
+type Reload struct {
+	Config string `json:"config,omitempty"` // the file; "" if there is none
+	// Done: the configuration is in force. If not, nothing has changed.
+	Done bool `json:"done"`
+	// Changes say what differs from before, one in a line.
+	Changes []string `json:"changes"`
+	// Problems are what gatewhy check would say, and Text the same in words.
+	Problems []conf.ProblemJSON `json:"problems"`
+	Text     string             `json:"text,omitempty"`
+	// Error is why a configuration without errors is not in force all the same, and
+	// Hint what to do.
+	Error string `json:"error,omitempty"`
+	Hint  string `json:"hint,omitempty"`
+}
+
+func (c *Control) handle(mux *http.ServeMux) {
+	if c.Reload != nil {
+		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+			r, status := c.Reload(), http.StatusOK
+			switch {
+			case r.Done:
+			case r.Error != "":
+				status = http.StatusConflict
+			default:
+				status = http.StatusUnprocessableEntity
+			}
+			// Programs get lists, never null.
+			r.Changes, r.Problems = append([]string{}, r.Changes...), append([]conf.ProblemJSON{}, r.Problems...)
+			answer(w, status, r)
+		})
+	}
+	if c.Stop != nil {
+		for path, atOnce := range map[string]bool{"/drain": false, "/stop": true} {
+			mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) {
+				c.Stop(atOnce)
+				answer(w, http.StatusAccepted, struct{}{})
+			})
+		}
+	}
+}
+
+// PostReload tells the gateway behind a socket to read its configuration again,
+// and waits until it has.
+func PostReload(ctx context.Context, socket string) (Reload, error) {
+	var r Reload
+	status, body, err := ask(ctx, http.MethodPost, socket, "/reload")
+	if err != nil {
+		return r, err
+	}
+	if status == http.StatusNotFound {
+		return r, fmt.Errorf("%s: an older gatewhy, which cannot reload", socket)
+	}
+	return r, json.Unmarshal(body, &r)
+}
+
+// PostStop tells the gateway behind a socket to end.
+func PostStop(ctx context.Context, socket string, atOnce bool) error {
+	path := "/drain"
+	if atOnce {
+		path = "/stop"
+	}
+	status, _, err := ask(ctx, http.MethodPost, socket, path)
+	if err == nil && status != http.StatusAccepted {
+		err = fmt.Errorf("%s answered %d", socket, status)
+	}
+	return err
+}
+
+// Running are the states of the gateways behind the sockets, by socket. Those of
+// processes that are gone do not count.
+func Running(ctx context.Context, sockets []string) (map[string]State, error) {
+	found := map[string]State{}
+	var failed []string
+	for _, socket := range sockets {
+		s, err := ReadState(ctx, socket)
+		switch {
+		case err == nil:
+			found[socket] = s
+		case !gone(err):
+			failed = append(failed, fmt.Sprintf("%s: %v", socket, err))
+		}
+	}
+	if len(found) == 0 && len(failed) > 0 {
+		slices.Sort(failed)
+		return nil, fmt.Errorf("no gateway can be asked: %s", strings.Join(failed, "; "))
+	}
+	return found, nil
+}
+
+// PID is the process that a socket belongs to by its name, 0 if it has none.
+func PID(socket string) int {
+	n, _ := pid(filepath.Base(socket))
+	return n
+}
+
+// Gone reports whether nobody listens on the socket any more.
+func Gone(ctx context.Context, socket string) bool {
+	_, err := ReadState(ctx, socket)
+	return err != nil && gone(err)
+}

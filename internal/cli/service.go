@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/admin"
+	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/config"
+	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/incident"
+)
+
+// hurry is how long the end of the program waits for what should take no time.
+const hurry = time.Second
+
+// plan is what a service needs, as plain data: proxy makes it of flags, run of a
+// configuration. From there on both are one.
+type plan struct {
+	options gateway.Options // its addresses are those of at
+	at      listens
+	// log is a form, "" for the one that suits where it goes; logFile and runDir are
+	// "" for standard output and for the first directory that works.
+	log, logFile, runDir string
+	drain                time.Duration
+	plain                bool // no colour
+	// connections is what somebody calls the setting by which he asked for so many,
+	// "" if nobody did.
+	connections string
+	from        string // where the settings come from, for the first line
+	file        string // of the configuration, "" without one
+	// another says what to write for another place to listen on.
+	another func(taken, free string) string
+	// loaded is the configuration, and read reads it again; both nil without a file.
+	loaded *config.Loaded
+	read   func() *config.Loaded
+}
+
+// service is a running gateway with everything that belongs to it.
+type service struct {
+	e       *env
+	ink     ink
+	gateway *gateway.Gateway
+	log     *accessLog
+	admin   *admin.Server
+	started time.Time
+	stops   chan bool // what the admin socket asks for: true is at once
+
+	reloading sync.Mutex // held by a reload
+
+	mu     sync.Mutex
+	plan   *plan     // the one in force
+	read   time.Time // when it was
+	ending bool      // nothing more begins
+	end    func()    // ends what was begun
+	life   context.Context
+	work   sync.WaitGroup
+}
+
+// begin runs f beside everything else. It should end when its context does.
+func (s *service) begin(f func(context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ending {
+		s.work.Go(func() { f(s.life) })
+	}
+}
+
+// serve starts a gateway and serves until it is told to stop.
+func (e *env) serve(ctx context.Context, p *plan) error {
+	log, err := e.openLog(p)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	o := &p.options
+	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
+	if o.Epoll {
+		// A loop holds a processor of the runtime while it has work: leave two for the
+		// rest of the program.
+		o.Loops = cmp.Or(o.Loops, runtime.GOMAXPROCS(0))
+		runtime.GOMAXPROCS(o.Loops + 2)
+	}
+	e.paceGarbage()
+	e.bound(p)
+
+	// From here on a signal must find its handler: a supervisor may stop what it has
+	// just started.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
+	defer signal.Stop(signals)
+	// A log reader that has gone must not take the gateway with it.
+	signal.Ignore(syscall.SIGPIPE)
+
+	s := &service{e: e, ink: e.ink(e.errTTY, p.plain), log: log, plan: p, started: time.Now(), stops: make(chan bool, 4)}
+	s.read = s.started
+	s.life, s.end = context.WithCancel(ctx)
+	defer s.end()
+	if s.gateway, err = p.at.start(o); err != nil {
+		return cannotListen(err, p.at, p.another)
+	}
+	s.admin, err = admin.Start(admin.Options{Dir: p.runDir, Incidents: s.gateway.Incidents(), State: s.state,
+		Control: admin.Control{Reload: s.reload, Stop: s.stop}})
+	if err != nil {
+		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
+	} else {
+		defer s.admin.Close()
+	}
+	s.say()
+	subjects := s.subjects(nil)
+	s.begin(func(ctx context.Context) { s.look(ctx, subjects, true) })
+	s.wait(signals)
+	s.mu.Lock()
+	s.ending = true
+	s.end()
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { // ends with what the service began, or with the process
+		defer close(done)
+		s.work.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(hurry): // a resolver that hangs cannot be interrupted
+	}
+	return nil
+}
+
+// bound keeps the client connections below what this process can open.
+func (e *env) bound(p *plan) {
+	o := &p.options
+	most := affordable(o.Client.MaxConnections, openFiles())
+	if p.connections != "" && most < o.Client.MaxConnections {
+		fmt.Fprintf(e.err, "%s lowered to %d: this process may open %d files (see ulimit -n)\n", p.connections, most, openFiles())
+	}
+	o.Client.MaxConnections = share(most, o.Loops)
+}
+
+// ownFiles are the descriptors that no connection must take: listeners, the log,
+// the socket for questions, pollers, spools.
+const ownFiles = 128
+
+// affordable is how many of n client connections a process with so many files
+// can serve: each may need a second descriptor for its upstream. Without this
+// bound idle clients could take them all, and nobody would be answered.
+func affordable(n, files int) int {
+	if n == 0 || files == 0 {
+		return n
+	}
+	return min(n, max(1, (files-ownFiles)/2))
+}
+
+// share is what each loop may have of n, so that all together have n or little
+// more; connections are dealt to loops in turn.
+func share(n, loops int) int {
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0) // what the engine takes
+	}
+	return (n + loops - 1) / loops
+}
+
+// now is the plan in force.
+func (s *service) now() (p *plan, read time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.plan, s.read
+}
+
+func (s *service) state() admin.State {
+	p, read := s.now()
+	st := admin.State{PID: os.Getpid(), Version: number, Node: s.gateway.Node(), Started: s.started.UTC().Round(0),
+		Incidents: s.gateway.Incidents().Total(), Endpoints: []admin.Endpoint{}}
+	for _, u := range s.gateway.Upstreams() {
+		st.Endpoints = append(st.Endpoints, admin.Endpoints(u.Name(), u.State())...)
+	}
+	if s.gateway.Certificates() != nil {
+		h := admin.Handshakes(s.gateway.Handshakes())
+		st.Handshakes = &h
+	}
+	for _, a := range s.gateway.Addresses() {
+		st.Listen = append(st.Listen, a.String())
+	}
+	if p.loaded != nil {
+		read = read.UTC().Round(0)
+		st.Config, st.Loaded = p.file, &read
+	}
+	return st
+}
+
+// stop asks wait for the end.
+func (s *service) stop(atOnce bool) {
+	select {
+	case s.stops <- atOnce:
+	default: // it has been asked often enough
+	}
+}
+
+// wait waits for signals and orders until one of them has ended the gateway.
+func (s *service) wait(signals <-chan os.Signal) {
+	drained := make(chan struct{})
+	draining := false
+	drain := func() {
+		draining = true
+		p, _ := s.now()
+		fmt.Fprintf(s.e.err, "\nstopping: requests under way have %s to end · again = at once\n", conf.FormatDuration(p.drain))
+		go func() { // ends when the gateway has
+			defer close(drained)
+			s.gateway.Drain(p.drain)
+		}()
+	}
+	for {
+		select {
+		case <-drained:
+			return
+		case atOnce := <-s.stops:
+			switch {
+			case atOnce:
+				fmt.Fprintln(s.e.err, "\nstopping at once")
+				s.log.flush(drained)
+				return
+			case !draining:
+				drain()
+			}
+		case sig := <-signals:
+			switch {
+			case sig == syscall.SIGUSR1:
+				if err := s.log.reopen(); err != nil {
+					s.e.complain(fmt.Errorf("the access log stays where it was: %w", err), "")
+				}
+			case sig == syscall.SIGHUP && !s.hungUp():
+				s.begin(func(context.Context) { s.reload() })
+			case draining: // at once
+				s.log.flush(drained)
+				return
+			default:
+				drain()
+			}
+		}
+	}
+}
+
+// hungUp tells the SIGHUP of a terminal that was closed from the one that
+// supervisors send for "read your configuration again".
+func (s *service) hungUp() bool {
+	if p, _ := s.now(); p.loaded == nil {
+		return s.e.errTTY // there is nothing to read
+	}
+	f, ok := s.e.err.(*os.File)
+	return s.e.errTTY && ok && !terminal(f)
+}
