@@ -28,6 +28,7 @@ import (
 //	<!-- run -->                 to its end, which must be a success
 //	<!-- run: exit=2 -->         to its end, with that exit code
 //	<!-- run: serve -->          as a server, until the section ends
+//	<!-- run: serve port=8080 -->  likewise, on a port that the command does not name
 //	<!-- run: needs=node -->     only where that program is installed
 //
 // The block behind <!-- file: NAME --> is written to that file, the one behind

@@ -262,11 +262,13 @@ func (s *session) translate(text string) string {
 }
 
 func (s *session) run(b block) {
-	exit, serve := 0, false
+	exit, serve, port := 0, false, ""
 	for _, word := range strings.Fields(b.args) {
 		switch key, value, _ := strings.Cut(word, "="); key {
 		case "serve":
 			serve = true
+		case "port":
+			port = value
 		case "exit":
 			exit, _ = strconv.Atoi(value)
 		case "needs":
@@ -276,7 +278,7 @@ func (s *session) run(b block) {
 		}
 	}
 	if serve {
-		s.serve(b.text)
+		s.serveAt(b.text, port)
 		return
 	}
 	s.last = launch(s.t, s.dir, s.translate(b.text))
@@ -287,9 +289,15 @@ func (s *session) run(b block) {
 
 // serve starts a server and waits until its port, the first one in the command,
 // accepts connections.
-func (s *session) serve(command string) *process {
+func (s *session) serve(command string) *process { return s.serveAt(command, "") }
+
+// serveAt is serve for a command that does not say its port itself.
+func (s *session) serveAt(command, port string) *process {
 	s.t.Helper()
-	port := portRE.FindString(command)
+	if port == "" {
+		port = portRE.FindString(command)
+	}
+	s.translate(port)
 	if port == "" || strings.Count(strings.TrimSpace(command), "\n") > 0 {
 		s.t.Fatalf("a server is one command with a port: %s", command)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -244,5 +246,67 @@ func TestDirs(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "relative")
 	if got := Dirs(); len(got) != len(dirs)-1 {
 		t.Errorf("a relative XDG_RUNTIME_DIR is taken: %v (XDG Base Directory: it must be absolute)", got)
+	}
+}
+
+// What a gateway can be told to do, and what its answers are.
+func TestControl(t *testing.T) {
+	ctx := context.Background()
+	var r Reload
+	var stops []bool
+	s, err := Start(Options{Dir: short(t), Incidents: incident.NewStore(1), State: func() State { return State{} }, Control: Control{
+		Reload: func() Reload { return r },
+		Stop:   func(atOnce bool) { stops = append(stops, atOnce) },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, c := range []struct {
+		r      Reload
+		status int
+	}{
+		{Reload{Config: "a.yaml", Done: true, Changes: []string{"drain 30s → 10s"}, Problems: []conf.ProblemJSON{}}, 200},
+		{Reload{Config: "a.yaml", Changes: []string{}, Problems: []conf.ProblemJSON{{Name: "unknown_key"}}, Text: "error[unknown_key]"}, 422},
+		{Reload{Changes: []string{}, Problems: []conf.ProblemJSON{}, Error: "a port is taken", Hint: "another"}, 409},
+	} {
+		r = c.r
+		got, err := PostReload(ctx, s.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.r, got); diff != "" {
+			t.Errorf("(-made +told):\n%s", diff)
+		}
+		if status, _, err := ask(ctx, "POST", s.Path(), "/reload"); err != nil || status != c.status {
+			t.Errorf("%d %v, want %d", status, err, c.status)
+		}
+	}
+	r = Reload{}
+	if _, body, err := ask(ctx, "POST", s.Path(), "/reload"); err != nil || strings.Contains(string(body), "null") {
+		t.Errorf("lists are never null: %s %v", body, err)
+	}
+	if err := errors.Join(PostStop(ctx, s.Path(), false), PostStop(ctx, s.Path(), true)); err != nil || !slices.Equal(stops, []bool{false, true}) {
+		t.Errorf("%v %v", stops, err)
+	}
+	// A link or an image makes browsers ask, and never changes anything.
+	for _, path := range []string{"/reload", "/drain", "/stop"} {
+		if status, _, err := get(ctx, s.Path(), path); err != nil || status != 405 {
+			t.Errorf("GET %s: %d %v", path, status, err)
+		}
+	}
+	running, err := Running(ctx, []string{s.Path(), s.Path() + "x"})
+	if err != nil || len(running) != 1 || PID(s.Path()) != os.Getpid() {
+		t.Errorf("%v %v", running, err)
+	}
+	if Gone(ctx, s.Path()) || !Gone(ctx, s.Path()+"x") {
+		t.Error("who is gone is not who answers")
+	}
+	none := start(t, short(t), incident.NewStore(1))
+	if _, err := PostReload(ctx, none.Path()); err == nil || !strings.Contains(err.Error(), "cannot reload") {
+		t.Errorf("one that cannot: %v", err)
+	}
+	if err := PostStop(ctx, none.Path(), true); err == nil {
+		t.Error("one that cannot stop")
 	}
 }

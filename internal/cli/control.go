@@ -155,7 +155,7 @@ func (e *env) ending(name, short, long string, atOnce bool) *cobra.Command {
 				case <-tick.C:
 				}
 			}
-			fmt.Fprintf(e.out, "gatewhy with process id %d has ended\n", state.PID)
+			fmt.Fprintf(e.out, "pid %d has ended\n", state.PID)
 			return nil
 		},
 	}
