@@ -46,14 +46,15 @@ func (c *client) multiplex() *http2.ClientConn {
 // stream is what one request of a connection does.
 type stream struct {
 	*request
-	rand  *rand.Rand
-	slow  bool  // both ways
-	leave int64 // bytes of the answer after which it is reset; -1: never
+	up    *rand.Rand // of the goroutine that sends the body
+	down  *rand.Rand // of the one that reads the answer
+	slow  bool       // both ways
+	leave int64      // bytes of the answer after which it is reset; -1: never
 }
 
 func (c *client) stream(q *request) *stream {
 	q.expect = false
-	return &stream{request: q, rand: rand.New(rand.NewPCG(c.rand.Uint64(), 0)), leave: -1}
+	return &stream{request: q, up: rand.New(rand.NewPCG(c.rand.Uint64(), 0)), down: rand.New(rand.NewPCG(c.rand.Uint64(), 1)), leave: -1}
 }
 
 // together sends requests at once and waits until all are over.
@@ -72,7 +73,7 @@ func (c *client) roundTrip(cc *http2.ClientConn, s *stream) {
 	if s.method == "PUT" || s.method == "POST" {
 		body = &content{id: s.id, size: s.body}
 		if s.slow {
-			body = &hesitant{c: &client{rand: s.rand}, r: body, turns: 10 + s.rand.IntN(50)}
+			body = &hesitant{c: &client{rand: s.up}, r: body, turns: 10 + s.up.IntN(50)}
 		}
 	}
 	r, err := http.NewRequestWithContext(ctx, s.method, "http://soak.test"+s.path(), body)
@@ -103,7 +104,7 @@ func (c *client) roundTrip(cc *http2.ClientConn, s *stream) {
 		var pace func(io.Reader) io.Reader
 		if s.slow {
 			pace = func(r io.Reader) io.Reader {
-				return &hesitant{c: &client{rand: s.rand}, r: r, turns: 10 + s.rand.IntN(100)}
+				return &hesitant{c: &client{rand: s.down}, r: r, turns: 10 + s.down.IntN(100)}
 			}
 		}
 		a = c.readBody(s.request, a, resp, pace)
