@@ -46,9 +46,8 @@ func (e *env) find(ctx context.Context, t *target) (socket string, state admin.S
 	}
 	switch len(running) {
 	case 1:
-		for socket, state = range running {
-		}
-		return socket, state, nil
+		socket := slices.Collect(maps.Keys(running))[0]
+		return socket, running[socket], nil
 	case 0:
 		who := "no gateway of this user runs here"
 		if t.pid != 0 {

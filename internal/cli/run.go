@@ -45,6 +45,7 @@ func (e *env) runCommand() *cobra.Command {
 	c.Flags().SortFlags = false
 	c.Flags().StringVarP(&a.file, "config", "c", "", "the configuration `FILE`, - for standard input; GATEWHY_CONFIG, gatewhy.yaml or /etc/gatewhy/gatewhy.yaml unless set")
 	c.Flags().BoolVarP(&test, "test", "t", false, "check the configuration and end")
+	c.MarkFlagFilename("config", "yaml", "yml")
 	group(c.Flags(), generalGroup, "config", "test")
 	f.addTo(c.Flags())
 	addSettings(c.Flags())
@@ -159,8 +160,8 @@ func (s *service) reread() admin.Reload {
 	o.Loops, o.Epoll = old.options.Loops, old.options.Epoll
 	s.e.bound(p)
 	if err := p.at.open(o, func() error { return s.gateway.Apply(*o) }); err != nil {
-		err, hint := cannotApply(err, p.at, old.at, p.another)
-		return fail(err, hint)
+		c := cannotApply(err, p.at, old.at, p.another)
+		return fail(c.err, c.hint)
 	}
 	s.mu.Lock()
 	s.plan, s.read = p, time.Now()
@@ -187,20 +188,18 @@ func needRestart(old, next *config.Gateway, changes []string) (list []string) {
 
 // cannotApply explains why a configuration cannot be put in force. A place that
 // the gateway itself takes with another one is no other process's fault.
-func cannotApply(err error, next, old listens, another func(taken, free string) string) (error, string) {
+func cannotApply(err error, next, old listens, another func(taken, free string) string) *codeError {
 	var where *gateway.ListenError
 	if errors.As(err, &where) && errors.Is(err, syscall.EADDRINUSE) {
 		at := next.at(where.Address)
 		if i := slices.IndexFunc(old, func(o *place) bool { return at.Overlaps(o.Place) }); i >= 0 {
-			return fmt.Errorf("cannot listen on %s: this gateway listens on %s, which would have to end first", at.Written(), old[i].Written()),
-				"restart the gateway"
+			return &codeError{cannotRun, fmt.Errorf("cannot listen on %s: this gateway listens on %s, which would have to end first", at.Written(), old[i].Written()),
+				"restart the gateway"}
 		}
 	}
 	var c *codeError
-	if errors.As(cannotListen(err, next, another), &c) {
-		return c.err, c.hint
-	}
-	return err, ""
+	errors.As(cannotListen(err, next, another), &c) // it always is one
+	return c
 }
 
 // report tells the service's own log what came of a reload.
@@ -222,7 +221,7 @@ func (s *service) report(r *admin.Reload) {
 }
 
 // changesShown bounds the changes that are told in words.
-const changesShown = 50
+const changesShown = 20
 
 // outcome is a good reload in words.
 func outcome(r *admin.Reload) string {

@@ -174,6 +174,7 @@ func TestBrokenReload(t *testing.T) {
 		{strings.Replace(text, "listen", "lissen", 1), 3, []string{"error[unknown_key]", "listen: 127.0.0.1:0"}},
 		{text + "engine: portable\n", 1, []string{"cannot change this", "engine", "restart"}},
 		{text + "log: off\n", 1, []string{"cannot change this", "log", "restart"}},
+		{strings.Replace(text, "127.0.0.1:0", fmt.Sprintf("[127.0.0.1:0, %q]", "0.0.0.0:"+strings.TrimPrefix(s.address, "127.0.0.1:")), 1), 1, []string{"cannot listen on 0.0.0.0:", "listens there"}},
 		{strings.Replace(text, "127.0.0.1:0", fmt.Sprintf("[127.0.0.1:0, %q]", called(t, "x")), 1), 1, []string{"cannot listen on 127.0.0.1:", "listens there"}},
 	} {
 		write(t, s.file, c.text)
