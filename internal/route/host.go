@@ -51,12 +51,6 @@ func (p *hostPattern) text() string {
 	}
 }
 
-// same reports whether two patterns are for the same requests, or share some
-// that neither is more exact for.
-func (p *hostPattern) same(o *hostPattern) bool {
-	return p.kind == o.kind && p.name == o.name && p.scheme == o.scheme
-}
-
 // parseHost reads a host of a site. The error says what to write.
 func parseHost(s string) (p hostPattern, err error) {
 	rest := s

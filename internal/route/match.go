@@ -66,7 +66,6 @@ type query struct {
 	client netip.Addr
 	path   []byte // in the reading that is looked up
 	params []byte // what follows the ?
-	asked  bool   // there is a ?
 	value  [MaxValue + 1]byte
 }
 

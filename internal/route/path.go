@@ -57,8 +57,8 @@ func parsePattern(s string) (p pattern, err error) {
 		case part == "." || part == "..":
 			return bad("dot segments are gone before a path is matched: write the path that %s leads to", s)
 		case strings.ContainsAny(part, "{}"):
-			name, ok := strings.CutPrefix(part, "{")
-			if name, ok = strings.CutSuffix(name, "}"); !ok || !isName(name) || part[0] != '{' {
+			name, ok := strings.CutSuffix(strings.TrimPrefix(part, "{"), "}")
+			if !ok || !isName(name) || part[0] != '{' {
 				return bad("%s is no capture: a whole segment {name}, of letters, digits, - and _; write %%7B for the character {", part)
 			}
 			for _, other := range p.segments {

@@ -116,7 +116,6 @@ func (n *node) literal(part []byte) *node {
 // kids are nodes by name.
 type kids struct {
 	slots []kidSlot // a power of two, at most half of them in use
-	n     int
 }
 
 type kidSlot struct {
