@@ -3,6 +3,8 @@ package program
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -421,4 +423,46 @@ func TestReloadAsksWhichOne(t *testing.T) {
 	if strings.Contains(one.said(), "reloaded") {
 		t.Errorf("the other one reloaded:\n%s", one.said())
 	}
+}
+
+// A certificate that was renewed is shown after a reload, and a broken one changes
+// nothing.
+func TestReloadCertificate(t *testing.T) {
+	p := newPapers(t)
+	soon, later := time.Now().Add(24*time.Hour).Truncate(time.Second), time.Now().Add(48*time.Hour).Truncate(time.Second)
+	p.leaf("site", soon, "a.test")
+	s := serving(t, fmt.Sprintf("listen: { https: 127.0.0.1:0 }\ntls: { certificates: { cert: %s, key: %s } }\nsites: { a.test: %s }\n",
+		p.file("site.pem"), p.file("site.key"), called(t, "app")))
+	roots := x509.NewCertPool()
+	if text, err := os.ReadFile(p.file("ca.pem")); err != nil || !roots.AppendCertsFromPEM(text) {
+		t.Fatal(err)
+	}
+	shows := func(want time.Time) {
+		t.Helper()
+		c, err := tls.Dial("tcp", s.address, &tls.Config{RootCAs: roots, ServerName: "a.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if got := c.ConnectionState().PeerCertificates[0].NotAfter; !got.Equal(want) {
+			t.Errorf("the certificate ends %s, want %s", got, want)
+		}
+	}
+	shows(soon)
+	p.leaf("site", later, "a.test")
+	if code, out, talk := s.tool("reload"); code != 0 {
+		t.Fatalf("reload: %d %s %s", code, out, talk)
+	}
+	shows(later)
+	if err := os.WriteFile(p.file("site.key"), []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, talk := s.tool("reload"); code != 3 || !strings.Contains(talk, "bad_certificate") {
+		t.Errorf("a broken key: %d %s", code, talk)
+	}
+	shows(later)
+	if strings.Contains(s.said(), "no key") {
+		t.Error("what the key's file holds is in the log")
+	}
+	s.stop()
 }
