@@ -167,8 +167,8 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "hints":
 		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.Header().Set("Content-Length", part[3]) // before the hints: net/http may still read the fields then
 		w.WriteHeader(http.StatusEarlyHints)
-		w.Header().Set("Content-Length", part[3])
 		if r.Method != http.MethodHead {
 			io.Copy(w, body)
 		}
