@@ -445,7 +445,7 @@ func resets() []*Recipe {
 			if h.headers(s.id, false, ":status", "200") && h.data(s, false, []byte(hello)) {
 				h.rst(s, code)
 			}
-		})).cut()
+		})).cut().set("grace", "1s") // likewise
 	}
 	enough := over2("h2_rst_no_error", "", "answers 413 in full, and asks for no more of the upload", func(h *h2) {
 		h.stingy = true
@@ -576,7 +576,7 @@ func losses() []*Recipe {
 			if h.headers(s.id, false, ":status", "200") && h.data(s, false, []byte(hello)) {
 				h.end(e)
 			}
-		})).cut()
+		})).cut().set("grace", "1s") // so that a busy machine is in time with the end
 	}
 	late := func(name, why string, e End) *Recipe {
 		return over2(name, fault.H2ConnLost, why, each(func(h *h2, s *h2Stream) {
