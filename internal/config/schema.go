@@ -17,7 +17,7 @@ import (
 )
 
 // SchemaID is where the schema is at home.
-const SchemaID = "https://gatewhy.dev/schema/gatewhy.schema.json"
+const SchemaID = "https://gatewhy.example/gatewhy.schema.json"
 
 //go:embed options.go
 var source string

@@ -30,31 +30,37 @@ import (
 // patience bounds waits that should end by themselves.
 const patience = 20 * time.Second
 
-// engines are the engines that every test here runs on, with networks that are
-// good and that are not.
+// engines are the engines that the tests here run on, with networks that are good
+// and that are not.
 func engines(t *testing.T, f func(t *testing.T, newEngine func() loop.Engine)) {
-	make := func(t *testing.T, epoll bool) loop.Engine {
-		if !epoll {
-			return loop.Portable(loop.PortableOptions{Loops: 1, Poison: true})
-		}
-		e, err := loop.Epoll(loop.EpollOptions{Loops: 1, Poison: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e
-	}
-	for _, epoll := range []bool{false, true} {
-		if epoll && !loop.HasEpoll {
-			continue
-		}
-		name := map[bool]string{false: "portable", true: "epoll"}[epoll]
-		t.Run(name, func(t *testing.T) { f(t, func() loop.Engine { return make(t, epoll) }) })
-		t.Run(name+" in pieces", func(t *testing.T) {
+	bare(t, f)
+	bare(t, func(t *testing.T, newEngine func() loop.Engine) {
+		t.Run("in pieces", func(t *testing.T) {
 			f(t, func() loop.Engine {
-				return faulty.Wrap(make(t, epoll), &faulty.Plan{Accepted: true, ReadSize: 7, WriteSize: 1000})
+				return faulty.Wrap(newEngine(), &faulty.Plan{Accepted: true, ReadSize: 7, WriteSize: 1000})
 			})
 		})
+	})
+}
+
+// bare are the engines on good networks: for what takes many bytes and is about none
+// of them.
+func bare(t *testing.T, f func(t *testing.T, newEngine func() loop.Engine)) {
+	t.Run("portable", func(t *testing.T) {
+		f(t, func() loop.Engine { return loop.Portable(loop.PortableOptions{Loops: 1, Poison: true}) })
+	})
+	if !loop.HasEpoll {
+		return
 	}
+	t.Run("epoll", func(t *testing.T) {
+		f(t, func() loop.Engine {
+			e, err := loop.Epoll(loop.EpollOptions{Loops: 1, Poison: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		})
+	})
 }
 
 // stage is a server of one loop whose answers are made by answers, below.
