@@ -83,7 +83,8 @@ type client struct {
 
 	conn  net.Conn
 	in    *bufio.Reader
-	fresh atomic.Bool // no answer has come on the connection
+	last  atomic.Uint64 // number of the request before on this connection, or any other
+	fresh atomic.Bool   // no answer has come on the connection
 }
 
 // ends reports whether no new request is to be sent.
@@ -279,6 +280,7 @@ func (c *client) judge(q *request, a answer) {
 	e := expectation{status: a.status, certain: true}
 	defer func() { c.world.over(c.kind, q.id, e) }()
 	if a.status == 200 && a.err == nil {
+		c.last.Store(q.id)
 		return
 	}
 	if a.status == 0 && c.stopping.Load() && (c.fresh.Load() || unprocessed(a.err)) {
@@ -294,7 +296,8 @@ func (c *client) judge(q *request, a answer) {
 	case cut && q.size > small:
 		return // it had begun
 	}
-	c.fail("%s: %v failed: status %d, %d bytes, %v\n%s", c.kind, q, a.status, a.came, a.err, a.page)
+	c.suspect(c.last.Load())
+	c.fail("%s: %v failed: status %d, %d bytes, %v (before it: %d)\n%s", c.kind, q, a.status, a.came, a.err, c.last.Load(), a.page)
 }
 
 // unprocessed reports whether a client of HTTP/2 knows from the GOAWAY that it got

@@ -48,13 +48,14 @@ type world struct {
 	mu       sync.Mutex
 	expect   map[uint64]expectation
 	executed map[uint64]int
+	suspects map[uint64]bool
 	spoken   map[string]int // requests that came to servers, by protocol
 	tally    map[string]int
 }
 
 func newWorld(t *testing.T) *world {
 	return &world{t: t, seed: seed(t), calls: make(chan struct{}, 2*requestsADeath), expect: map[uint64]expectation{},
-		executed: map[uint64]int{}, spoken: map[string]int{}, tally: map[string]int{}}
+		executed: map[uint64]int{}, suspects: map[uint64]bool{}, spoken: map[string]int{}, tally: map[string]int{}}
 }
 
 // expectation is what the log must say of a request.
@@ -75,6 +76,13 @@ func (w *world) executes(id uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.executed[id]++
+}
+
+// suspect has the log's line of a request shown: the next one on its connection failed.
+func (w *world) suspect(id uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.suspects[id] = true
 }
 
 // speaks notes how requests come to servers.
@@ -225,8 +233,10 @@ func soak(t *testing.T, args ...string) {
 }
 
 // heapSlack is what the heap may grow by without a leak: the store of incidents
-// fills up, and maps keep the size that they once had.
-const heapSlack = 16 << 20
+// fills up, what is kept to be used again grows to the largest that it was used for,
+// and maps keep the size that they once had. Two minutes are some 300 000 requests,
+// so that a hundred bytes that each left behind are seen.
+const heapSlack = 24 << 20
 
 // phase runs all clients and the chaos for d.
 func (w *world) phase(n uint64, p *process, origins []*origin, d time.Duration) {
@@ -310,6 +320,9 @@ func (w *world) account(p *process) {
 			w.fail("nobody knows the request of this line: %s", in.Bytes())
 		case e.status != 0 && l.Status != e.status:
 			w.fail("the client saw status %d, the log says %s", e.status, in.Bytes())
+		}
+		if w.suspects[id] {
+			w.t.Logf("before a failure: %s", in.Bytes())
 		}
 		lines[id]++
 	}
