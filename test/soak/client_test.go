@@ -316,7 +316,9 @@ func (c *client) call(q *request) {
 	}
 	a := c.exchange(q)
 	c.judge(q, a)
-	if a.err != nil || a.closes {
+	if a.err != nil || a.closes || q.size > small && c.excused(q.then) {
+		// The last: the server died when all bytes of the answer had come, and its end
+		// in HTTP/2 had not. For us it was whole, for the gateway it was cut.
 		c.close()
 	}
 }
