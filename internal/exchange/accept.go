@@ -229,6 +229,9 @@ func (s *Server) link(c *conn) {
 
 func (s *Server) unlink(c *conn) {
 	c.prev.next, c.next.prev = c.next, c.prev
+	// Whoever still holds c must not hold those that stood beside it, and through
+	// them all that come later.
+	c.prev, c.next = nil, nil
 	s.open--
 }
 
