@@ -216,7 +216,10 @@ func (x *Exchange) send(piece []byte, last bool, trailer *message.Head) *fault.F
 		r.begun = true
 		x.Trail.Answered = x.Stamp()
 	}
-	x.out = message.Out{Head: r.head, A: r.body, B: piece, Body: r.kind, Last: last, Trailer: trailer}
+	x.out = message.Out{Head: r.head, A: r.body, B: piece, Body: r.kind, Last: last, Trailer: trailer,
+		// "A client that sends a "close" connection option MUST NOT send further
+		// requests on that connection." https://www.rfc-editor.org/rfc/rfc9112#section-9.6-7
+		End: last && r.close && x.Request.Framing.Close && x.Client.BodyDone()}
 	return x.write()
 }
 

@@ -26,6 +26,9 @@ func (c *Client) AppendInterim(dst []byte, h *message.Head, via []byte) []byte {
 
 // Write sends a part of an answer. A streamed body leaves as one chunk a call.
 func (c *Client) Write(o *message.Out, until loop.Time) (n int, err error) {
+	if o.End && c.In.Len() == 0 {
+		loop.Part(c.Stream)
+	}
 	if len(o.B) > 0 && len(o.B) <= together {
 		o.A, o.B = append(o.A, o.B...), nil
 	}

@@ -39,6 +39,7 @@ type esock struct {
 	writable bool
 	over     bool // FIN, reset or error was reported
 	urgent   bool // the peer has sent urgent data
+	parting  bool // what is sent may wait for the end: see Part
 	// broken is the error that ended the connection. The kernel tells it once:
 	// after a Send or Check that heard it, recv would say end of stream.
 	broken syscall.Errno
@@ -374,7 +375,11 @@ func (s *esock) push(a, b []byte) (n int, errno syscall.Errno) {
 		a, b = s.l.join[:k], nil
 	}
 	for len(a)+len(b) > 0 {
-		k, errno := send(s.fd, a, b)
+		var flags uintptr
+		if s.parting {
+			flags = syscall.MSG_MORE
+		}
+		k, errno := send(s.fd, a, b, flags)
 		if errno != 0 {
 			s.writable = s.writable && errno != syscall.EAGAIN
 			s.note(errno)
@@ -391,6 +396,8 @@ func (s *esock) push(a, b []byte) (n int, errno syscall.Errno) {
 	}
 	return n, 0
 }
+
+func (s *esock) part() { s.parting = s.tcp }
 
 func (s *esock) Rest(until Time, f func(error)) {
 	l := s.l

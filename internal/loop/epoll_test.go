@@ -683,3 +683,32 @@ func TestEpollQuietIsSureAfterAFetch(t *testing.T) {
 		}
 	})
 }
+
+// What was sent last arrives whole, and the end behind it in order, also where the
+// kernel does not take it at once.
+func TestEpollPart(t *testing.T) {
+	e := newEpoll(t, 1)
+	defer e.Close()
+	for _, size := range []int{1, 5000, 8 << 20} {
+		connected(t, e, func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+			got := make(chan error, 1)
+			go func() { // ends at the end of the stream
+				n, err := io.Copy(io.Discard, peer)
+				if err == nil && n != int64(size) {
+					err = fmt.Errorf("%d bytes", n)
+				}
+				got <- err
+			}()
+			loop.Part(s)
+			if n, err := s.Send([]byte("x"), make([]byte, size-1), l.Now()+Time(patience)); n != size || err != nil {
+				t.Errorf("sent %d of %d: %v", n, size, err)
+			}
+			s.Close()
+			l.Do(func() {
+				if err := <-got; err != nil {
+					t.Errorf("of %d bytes: %v", size, err)
+				}
+			})
+		})
+	}
+}

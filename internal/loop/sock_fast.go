@@ -281,7 +281,7 @@ func (s *sock) Send(first, second []byte, until Time) (int, error) {
 	if len(first) > 0 && len(second) > 0 && len(first)+len(second) <= len(l.join) {
 		n := copy(l.join[:], first)
 		n += copy(l.join[n:], second)
-		k, errno := send(s.fd, l.join[:n], nil)
+		k, errno := send(s.fd, l.join[:n], nil, 0)
 		s.took(k)
 		if k == n {
 			return n, nil
@@ -360,7 +360,7 @@ func (s *sock) writeReady(uintptr) bool {
 // or it failed.
 func (s *sock) push() (done bool) {
 	for len(s.a)+len(s.b) > 0 {
-		n, errno := send(s.fd, s.a, s.b)
+		n, errno := send(s.fd, s.a, s.b, 0)
 		if errno == syscall.EAGAIN {
 			return false
 		}
@@ -530,8 +530,8 @@ func recv(fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
 }
 
 // send is send(2) or, if both are given, sendmsg(2) without waiting.
-func send(fd uintptr, a, b []byte) (int, syscall.Errno) {
-	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+func send(fd uintptr, a, b []byte, flags uintptr) (int, syscall.Errno) {
+	flags |= syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
 	if len(a) == 0 {
 		a, b = b, nil
 	}

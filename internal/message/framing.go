@@ -93,4 +93,7 @@ type Out struct {
 	// Last: the message ends behind the payload, with Trailer if it is not nil.
 	Last    bool
 	Trailer *Head
+	// End: the connection ends behind the message, and the client has said that it
+	// sends nothing more.
+	End bool
 }
