@@ -71,6 +71,14 @@ func (k *Link) lost(err error) {
 	if err != io.EOF {
 		e.err = err
 	}
+	for _, l := range k.lines {
+		// All that was declared has come, and is with the client perhaps: it is whole,
+		// though the frame that says so is lost (RFC 9110 §8.6).
+		if l.final && !l.over && l.most >= 0 && l.got == l.most {
+			l.over, l.news = true, true
+			l.note(e.id, -1)
+		}
+	}
 	k.stop(e)
 }
 

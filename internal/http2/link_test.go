@@ -170,6 +170,12 @@ var says = []struct{ name, method, frames, want string }{
 	{"goaway, and the answer", "GET", frame(h2.GoAway, 0, 0, "\x00\x00\x00\x01"+code0) + hello200 + data, "200 hello (h2_goaway_no_error)"},
 	{"sized", "GET", frame(h2.Headers, whole, 1, "\x88"+lit("content-length", "5")) + data, "200 hello"},
 
+	{"sized, and lost without its last word", "GET", frame(h2.Headers, whole, 1, "\x88"+lit("content-length", "5")) + frame(h2.Data, 0, 1, "hello"),
+		"200 hello (h2_conn_lost)"},
+	{"sized, and lost before its end", "GET", frame(h2.Headers, whole, 1, "\x88"+lit("content-length", "5")) + frame(h2.Data, 0, 1, "hell"),
+		"200 hellh2_conn_lost"},
+	{"of any size, and lost", "GET", hello200 + frame(h2.Data, 0, 1, "hello"), "200 helloh2_conn_lost"},
+
 	{"too little", "GET", frame(h2.Headers, whole, 1, "\x88"+lit("content-length", "6")) + data, "h2_content_length_mismatch"},
 	{"too much", "GET", frame(h2.Headers, whole, 1, "\x88"+lit("content-length", "4")) + data, "h2_content_length_mismatch"},
 	{"no status", "GET", frame(h2.Headers, whole|last, 1, lit("a", "b")), "h2_status_missing"},
