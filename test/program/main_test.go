@@ -335,7 +335,6 @@ var changing = []struct {
 	{regexp.MustCompile(`pid \d+`), "pid PID"},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost|\[::1?\]):\d+`), "$1:PORT"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? ms\b`), "N ms"},
-	{regexp.MustCompile(`\b\d+(\.\d+)?ms (old|and)\b`), "N $2"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`incident [0-9A-HJKMNP-TV-Z]{8}\b`), "incident INCIDENT"},
 	{regexp.MustCompile(`, \d+(\.\d+)?[a-zµ]*s? old and idle for \d+(\.\d+)?[a-zµ]*s?,`), ", AGE old and idle for AGE,"},
