@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -195,8 +194,6 @@ func TestDeafClient(t *testing.T) {
 			o.HTTP2.Control, o.Times.Reply = 1<<30, 300*time.Millisecond
 		})
 		p := st.dial()
-		// What the kernels keep on the way is no more than it must be.
-		p.must(p.conn.(*net.TCPConn).SetReadBuffer(4 << 10))
 		var err error
 		for err == nil {
 			err = p.WritePing(false, [8]byte{1})
