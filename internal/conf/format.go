@@ -239,7 +239,7 @@ func (f *formatter) block(n *Node, indent, limit, outer int, inline bool) {
 		} else if i+1 < len(n.Items) {
 			end = n.Items[i+1].Start
 		}
-		start := n.Start
+		var start int
 		if n.Kind == Map {
 			start = n.Entries[i].Key.Start
 		} else {
@@ -382,7 +382,7 @@ func (f *formatter) flow(n *Node, indent int) {
 	}
 	f.last = max(f.last, n.Start+1)
 	for i := range count {
-		start := n.Start
+		var start int
 		if n.Kind == Map {
 			start = n.Entries[i].Key.Start
 		} else {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -50,7 +51,9 @@ sites:
 	}
 	defer g.Drain(time.Second)
 	address := g.Addresses()[0].String()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("tcp", address) }}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}}}
 	for _, c := range []struct{ method, url, kind, want string }{
 		{"GET", "http://one.example/", "", "web"},
 		{"GET", "http://one.example/api", "", "api"},

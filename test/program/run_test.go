@@ -67,7 +67,9 @@ func serving(t *testing.T, text string, args ...string) *service {
 // get asks the gateway for a URL, on a connection of its own.
 func (s *service) get(url string) (status int, body string) {
 	s.t.Helper()
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("tcp", s.address) }}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", s.address)
+	}}}
 	r, err := client.Get(url)
 	if err != nil {
 		s.t.Fatal(err)

@@ -33,8 +33,8 @@ type world struct {
 	seed uint64
 	next atomic.Uint64 // number of the last request
 
-	// kills counts up when a server begins to die and again when it is dead, so it
-	// is odd in between.
+	// kills counts up when a server begins to die and again when the gateway must have
+	// noticed, so it is odd in between.
 	kills atomic.Uint64
 	calls chan struct{} // gets one for each request that is over
 
@@ -116,6 +116,11 @@ func (w *world) excused(then uint64) bool { return then%2 == 1 || w.kills.Load()
 // their budget, a fifth of the requests.
 const requestsADeath = 400
 
+// noticed is how many requests pass until every loop of the gateway must have seen that
+// a server died: until then it may have sent a POST on a connection whose end was
+// in its kernel, and nobody knows whether that was executed.
+const noticed = 100
+
 // chaos kills and starts servers until stop closes. The first is never killed.
 func (w *world) chaos(r *rand.Rand, origins []*origin, stop <-chan struct{}) {
 	for {
@@ -135,6 +140,13 @@ func (w *world) chaos(r *rand.Rand, origins []*origin, stop <-chan struct{}) {
 		}
 		w.kills.Add(1)
 		o.kill(r.IntN(2) == 0)
+		for range noticed {
+			select {
+			case <-w.calls:
+			case <-stop:
+				return
+			}
+		}
 		w.kills.Add(1)
 	}
 }
