@@ -445,7 +445,12 @@ func (s *esock) expired(now Time) {
 	switch {
 	case s.rest == nil:
 	case s.until <= now:
-		s.rise(ErrTimeout)
+		// What is there already wins: a loop that was kept from its work may find both.
+		if s.look() != errNothing {
+			s.rise(nil)
+		} else {
+			s.rise(ErrTimeout)
+		}
 	case s.until != Never:
 		s.l.wheel.arm(&s.timer, s.until)
 	}
