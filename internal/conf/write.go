@@ -335,7 +335,7 @@ func (w *yamlWriter) node(n *Node, indent int) {
 				w.line(indent, "- "+item.word(false), item)
 				continue
 			}
-			w.head = "- "
+			w.head += "- " // behind those of lists that begin with this one
 			w.node(item, indent+2)
 		}
 	default:
