@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -17,6 +18,27 @@ var errMeaning = errors.New("it cannot be laid out anew without changing what it
 //
 // A file that is no YAML is not touched; the report says why.
 func Format(s *Source, r *Report) ([]byte, error) {
+	out, err := layOut(s, r)
+	// A comment that had to move may stand otherwise in its new place.
+	for range settleMost {
+		if out == nil || err != nil {
+			return nil, err
+		}
+		var again Report
+		next, err := layOut(NewSource(s.Name, string(out)), &again)
+		if err != nil || bytes.Equal(out, next) {
+			return next, err
+		}
+		out = next
+	}
+	return nil, errMeaning
+}
+
+// settleMost bounds how often a layout may change what the last one made.
+const settleMost = 4
+
+// layOut is one run of Format.
+func layOut(s *Source, r *Report) ([]byte, error) {
 	s = NewSource(s.Name, strings.TrimPrefix(s.Text, "\ufeff"))
 	before := len(r.Problems)
 	root := Parse(s, r)
