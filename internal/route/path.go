@@ -267,7 +267,7 @@ func odditiesOf(path []byte) (o oddities) {
 }
 
 // maxReading bounds the bytes of all readings of one path: each costs the sender a
-// byte, and us up to 15. Two readings of the longest path that is usual fit, and all of
+// byte, and us up to 45. Two readings of the longest path that is usual fit, and all of
 // one that is longer than any that people see.
 const maxReading = 16 << 10
 
@@ -310,6 +310,11 @@ func appendReading(dst, path []byte, as oddities) []byte {
 				dst = appendEncoded(dst, v)
 				continue
 			}
+		case c == '%':
+			// It begins nothing, so it stands for itself: "%%610" must not become
+			// "%a0", which means something else.
+			dst = append(dst, "%25"...)
+			continue
 		}
 		dst = append(dst, c)
 	}

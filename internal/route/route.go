@@ -14,7 +14,7 @@
 //
 // The path is compared in the normal form of RFC 3986 §6.2.2: unreserved
 // characters are decoded, dot segments are removed, other percent-encodings keep
-// their bytes, with upper-case digits. So an encoded slash is a part of its segment, and // is an
+// their bytes, with upper-case digits, and a % that begins none is %25. So an encoded slash is a part of its segment, and // is an
 // empty segment. The request that goes on keeps the path as it came.
 //
 // Servers read some paths in other ways: they merge slashes, decode %2F, take \
