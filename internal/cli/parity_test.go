@@ -29,7 +29,7 @@ var samples = map[string]string{
 }
 
 // zeros are further values of settings where 0 is special.
-var zeros = []string{"timeout-h2-ping", "timeout-first-byte", "timeout-total", "tls-ticket-rotation", "http2-table", "retry-budget", "eject-after", "pool-idle",
+var zeros = []string{"timeout-h2-ping", "timeout-client-ping", "timeout-first-byte", "timeout-total", "tls-ticket-rotation", "http2-table", "retry-budget", "eject-after", "pool-idle",
 	"grace", "replay-disk", "max-body", "max-connections"}
 
 // Whether a setting is said by a flag or by a configuration, the gateway gets the

@@ -100,6 +100,7 @@ func (g *Gateway) client(c *exchange.Options) {
 	c.MaxConnections = l.Connections
 	c.NoHTTP2, c.NoHTTP1 = h.When == "off", h.When == "only"
 	c.HTTP2.Requests, c.HTTP2.Resets, c.HTTP2.Control = h.Requests, h.Resets, h.Control
+	c.HTTP2.Ping, c.HTTP2.Pong = orNone(t.Ping), min(t.Ping, http2.DefaultPong)
 	c.HTTP2.BodyWindow, c.HTTP2.BodyMemory = int(h.Window), int(h.Memory)
 	if c.HTTP2.Table = int(h.Table); h.Table == 0 {
 		c.HTTP2.Table = -1 // none

@@ -133,6 +133,8 @@ type ClientTimeout struct {
 	KeepAlive time.Duration `conf:"keep-alive" flag:"timeout-keep-alive" aka:"keepalive"`
 	// A client that takes no byte of the answer.
 	Reply time.Duration `conf:"reply" flag:"timeout-reply" aka:"write"`
+	// Silence of an HTTP/2 client that waits for answers, before it is asked with a PING whether it is there.
+	Ping time.Duration `conf:"ping" flag:"timeout-client-ping"`
 	// The whole exchange with all its attempts; none unless set, since downloads may last.
 	Total time.Duration `conf:"total" flag:"timeout-total" aka:"request"`
 }
@@ -140,7 +142,7 @@ type ClientTimeout struct {
 // Default implements the defaults.
 func (t *ClientTimeout) Default() {
 	*t = ClientTimeout{TLS: exchange.DefaultHandshake, Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
-		KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply}
+		KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply, Ping: http2.DefaultClientPing}
 }
 
 // Limits bound what clients send.

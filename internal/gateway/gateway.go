@@ -74,7 +74,7 @@ func Defaults() Options {
 			Times: http1.Timeouts{Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
 				KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply},
 			Limits: http1.Limits{Limits: h1.DefaultRequest},
-			HTTP2: http2.ServerOptions{Requests: http2.DefaultRequests, BodyWindow: http2.DefaultBodyWindow,
+			HTTP2: http2.ServerOptions{Ping: http2.DefaultClientPing, Pong: http2.DefaultPong, Requests: http2.DefaultRequests, BodyWindow: http2.DefaultBodyWindow,
 				BodyMemory: http2.DefaultBodyMemory, Resets: http2.DefaultResets, Control: http2.DefaultControl, Table: h2.DefaultTable},
 			MaxConnections: exchange.DefaultMaxConnections,
 		},

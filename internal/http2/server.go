@@ -25,6 +25,10 @@ const (
 	// a page that is left cancels its images, a search box its last letters. A
 	// thirtieth of it comes back each second.
 	DefaultResets = 500
+	// DefaultClientPing: a client that has gone without a word, or whose mobile lost
+	// its network, keeps an upstream busy for nobody; one that only waits is disturbed
+	// twice a minute.
+	DefaultClientPing = 30 * time.Second
 	// DefaultControl is how many frames that bring no request nearer are borne at
 	// once. A thirtieth of it comes back each second, and what answers are sent
 	// earns some: clients acknowledge content as it comes.
@@ -62,6 +66,10 @@ type ServerOptions struct {
 	// first request of a connection; BodyRead for a piece of a body; Idle a
 	// connection without a request; Reply one write's wait.
 	Head, BodyRead, Idle, Reply time.Duration
+	// Ping is how long a client that waits for answers may be silent before it is
+	// asked whether it is there, and Pong how long it may take to say so (RFC 9113
+	// §6.7); 0 means DefaultClientPing and DefaultPong, below 0 it is never asked.
+	Ping, Pong time.Duration
 	// Requests bounds the requests of a connection at a time (RFC 9113 §5.1.2).
 	Requests int
 	// BodyWindow and BodyMemory bound what comes and was not taken, of a request and
@@ -73,6 +81,9 @@ type ServerOptions struct {
 	// §4.2); below 0 there is none.
 	Table int
 }
+
+func (o *ServerOptions) ping() int64 { return int64(cmp.Or(o.Ping, DefaultClientPing)) }
+func (o *ServerOptions) pong() int64 { return int64(cmp.Or(max(o.Pong, 0), DefaultPong)) }
 
 func (o *ServerOptions) table() uint32 {
 	if o.Table < 0 {
@@ -122,6 +133,8 @@ type Server struct {
 	greet  bool      // the preface is still to come
 	begun  loop.Time // of the connection
 	idle   loop.Time // when the last request ended; 0 while one is under way
+	heard  loop.Time // when something last came
+	asked  loop.Time // when an unanswered PING asked whether the client is there; 0 if none did
 	first  bool      // no request has come yet
 	last   uint32    // the highest stream that was begun
 	open   int       // streams that are not closed, as the protocol counts
@@ -196,7 +209,7 @@ func NewServer(s loop.Stream, in *loop.Buffer, o *ServerOptions, kept *Streams, 
 	*in = loop.Buffer{}
 	c.run, c.woken, c.send = c.serve, c.wake, c.write
 	c.begun = c.loop.Now()
-	c.idle = c.begun
+	c.idle, c.heard = c.begun, c.begun
 	c.resets.init(cmp.Or(o.Resets, DefaultResets), c.begun)
 	c.floods.init(cmp.Or(o.Control, DefaultControl), c.begun)
 	c.dec.Init(o.table(), &o.Limits, &h2.DefaultRequest)
@@ -243,9 +256,13 @@ func (c *Server) serve() {
 			c.stream.Rest(c.expires(), c.woken)
 			return
 		}
-		until := min(c.expires(), now.Add(int64(calm)))
+		// Whoever has been silent for long will be for a while: a connection that waits
+		// for a slow answer need not look up all the time.
+		until := min(c.expires(), now.Add(max(int64(calm), int64(now-c.heard))))
 		c.in.ReleaseEmpty()
-		if err := c.stream.Fill(&c.in, until); err != nil && !c.waited(err) {
+		if err := c.stream.Fill(&c.in, until); err == nil {
+			c.heard, c.asked = c.loop.Now(), 0
+		} else if !c.waited(err) {
 			break
 		}
 	}
@@ -259,6 +276,7 @@ func (c *Server) wake(err error) {
 		// What is there must be read, be it the end: to leave again for it would be to
 		// come back at once.
 		err = c.stream.Fill(&c.in, c.loop.Now().Add(int64(calm)))
+		c.heard = c.loop.Now()
 	}
 	if err != nil && !c.waited(err) {
 		c.end()
@@ -283,6 +301,10 @@ func (c *Server) expires() loop.Time {
 		until = c.idle.Add(int64(c.o.Head))
 	case c.idle != 0:
 		until = c.idle.Add(int64(c.o.Idle))
+	case c.asked != 0:
+		until = c.asked.Add(c.o.pong())
+	case c.o.ping() > 0:
+		until = c.heard.Add(c.o.ping())
 	}
 	if c.draining && !c.parted {
 		until = min(until, c.partAt)
@@ -317,9 +339,18 @@ func (c *Server) waited(err error) bool {
 		c.fail(h2.ProtocolError, "head timeout")
 		return false
 	}
-	if now >= c.expires() && c.live == 0 {
+	switch {
+	case now < c.expires():
+	case c.live == 0:
 		c.goodbye(h2.NoError, "idle")
 		return false
+	case c.asked != 0:
+		c.lost(errSilent)
+		return false
+	case c.idle == 0:
+		c.asked = now
+		c.control = h2.AppendPing(c.control, askPing, false)
+		c.kick()
 	}
 	return true
 }
@@ -353,6 +384,7 @@ func (c *Server) Drain() {
 var (
 	drainPing = [8]byte{'d', 'r', 'a', 'i', 'n'}
 	probePing = [8]byte{'w', 'i', 'n', 'd', 'o', 'w'}
+	askPing   = [8]byte{'t', 'h', 'e', 'r', 'e', '?'}
 )
 
 // part tells the client the last request that will be served.
@@ -394,22 +426,25 @@ func (c *Server) goodbye(code h2.Code, why string) {
 // over.
 func (c *Server) fail(code h2.Code, why string) {
 	c.goodbye(code, why)
-	c.forsake()
+	c.forsake(errGone)
 }
 
 // lost notes that the stream is of no more use.
 func (c *Server) lost(err error) {
 	if c.broken == nil {
 		c.broken = err
-		c.forsake()
+		if err != errSilent {
+			err = errGone
+		}
+		c.forsake(err)
 	}
 }
 
-// forsake tells all requests that nobody waits for their answers.
-func (c *Server) forsake() {
+// forsake tells all requests that nobody waits for their answers, and why.
+func (c *Server) forsake(why error) {
 	for i := range c.find {
 		for c.find[i] != nil {
-			c.find[i].die(errGone, wasCut)
+			c.find[i].die(why, wasCut)
 		}
 	}
 }

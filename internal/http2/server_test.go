@@ -428,6 +428,41 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// A client that waits for an answer is asked whether it is there as often as it
+// has been silent for long. One that does not say so is gone.
+func TestSilentClient(t *testing.T) {
+	for name, pong := range map[string]time.Duration{"answers": patience, "is deaf": 20 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			bare(t, func(t *testing.T, engine func() loop.Engine) {
+				st := start(t, engine(), func(o *exchange.Options) { o.HTTP2.Ping, o.HTTP2.Pong = 20*time.Millisecond, pong })
+				p := st.dial()
+				p.ask(true, "GET", "/wait")
+				pings := 0
+				for pings < 3 {
+					f, err := p.ReadFrame()
+					if err != nil {
+						break
+					}
+					if f, ok := f.(*http2.PingFrame); ok && !f.IsAck() {
+						if pings++; name == "answers" {
+							p.must(p.WritePing(true, f.Data))
+						}
+					}
+				}
+				want, wantPings := []string(nil), 3
+				if name == "is deaf" {
+					want, wantPings = []string{"client_gone"}, 1
+					st.drain(patience) // the connection has ended: so has its exchange, or is about to
+				}
+				if got := st.faults(); pings != wantPings || !slices.Equal(got, want) {
+					t.Errorf("%d PINGs, %v", pings, got)
+				}
+				p.conn.Close()
+			})
+		})
+	}
+}
+
 func TestIdle(t *testing.T) {
 	engines(t, func(t *testing.T, engine func() loop.Engine) {
 		st := start(t, engine(), func(o *exchange.Options) { o.Times.KeepAlive = 20 * time.Millisecond })

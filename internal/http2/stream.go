@@ -13,6 +13,8 @@ import (
 var (
 	errReset = errors.New("the client reset the request's stream") // or had it reset, by a mistake
 	errGone  = errors.New("the client's connection ended")
+	// errSilent: as errGone, and there was no end to see.
+	errSilent = errors.New("the client was silent and did not answer a PING")
 )
 
 // Stream is one request at the client's side and the way for its answer. It is

@@ -101,6 +101,8 @@ var cases = []struct {
 	{"pool-shared", "3", func(o *gateway.Options) any { return o.Upstream.MaxShared }, 3},
 	{"pool-streams", "9", func(o *gateway.Options) any { return o.Link.Streams }, 9},
 	{"timeout-h2-ping", "3s", func(o *gateway.Options) any { return [2]time.Duration{o.Link.Ping, o.Link.Pong} }, [2]time.Duration{3 * time.Second, 3 * time.Second}},
+	{"timeout-client-ping", "3s", func(o *gateway.Options) any { return [2]time.Duration{o.Client.HTTP2.Ping, o.Client.HTTP2.Pong} }, [2]time.Duration{3 * time.Second, 3 * time.Second}},
+	{"timeout-client-ping", "0", func(o *gateway.Options) any { return [2]time.Duration{o.Client.HTTP2.Ping, o.Client.HTTP2.Pong} }, [2]time.Duration{-1, 0}},
 	{"timeout-h2-ping", "0", func(o *gateway.Options) any { return [2]time.Duration{o.Link.Ping, o.Link.Pong} }, [2]time.Duration{-1, 0}},
 	{"pool-idle", "3s", func(o *gateway.Options) any { return o.Upstream.IdleTimeout }, 3 * time.Second},
 	{"pool-idle", "0", func(o *gateway.Options) any { return o.Upstream.MaxIdle }, -1},

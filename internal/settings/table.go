@@ -74,7 +74,8 @@ var table = []*Setting{
 		endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Tunnel }),
 	{"timeout-h2-ping", timeouts, "DURATION", conf.FormatDuration(http2.DefaultPing),
 		"silence of an HTTP/2 upstream that owes answers, before it is asked whether it lives; it gets as long to reply, but at most " +
-			conf.FormatDuration(http2.DefaultPong) + "; 0 = never asked", ping},
+			conf.FormatDuration(http2.DefaultPong) + "; 0 = never asked",
+		ping(func(o *gateway.Options) (*time.Duration, *time.Duration) { return &o.Link.Ping, &o.Link.Pong })},
 	duration("timeout-client-tls", exchange.DefaultHandshake, "a client's TLS handshake: two lost packets on a slow mobile",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Client.Handshake }),
 	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
@@ -85,6 +86,13 @@ var table = []*Setting{
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.KeepAlive }),
 	duration("timeout-reply", exchange.DefaultReply, "a client that takes no byte of the answer",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Reply }),
+
+	{"timeout-client-ping", timeouts, "DURATION", conf.FormatDuration(http2.DefaultClientPing),
+		"silence of an HTTP/2 client that waits for answers, before it is asked whether it is there; it gets as long to reply, but at most " +
+			conf.FormatDuration(http2.DefaultPong) + "; 0 = never asked",
+		ping(func(o *gateway.Options) (*time.Duration, *time.Duration) {
+			return &o.Client.HTTP2.Ping, &o.Client.HTTP2.Pong
+		})},
 
 	{"max-head", limits, "SIZE", conf.FormatSize(int64(h1.DefaultRequest.Head)),
 		"a message's head; " + conf.FormatSize(int64(h1.DefaultResponse.Head)) + " for answers unless set: an application is no stranger",
@@ -391,16 +399,21 @@ func whenHTTP2(o *gateway.Options, v string) error {
 	return nil
 }
 
-func ping(o *gateway.Options, v string) error {
-	d, err := conf.ParseDuration(v)
-	if err != nil {
-		return err
+// ping reads how long a silence may be before the other side is asked with a PING,
+// which then has as long to answer, if that is not too long.
+func ping(at func(*gateway.Options) (ping, pong *time.Duration)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		d, err := conf.ParseDuration(v)
+		if err != nil {
+			return err
+		}
+		ping, pong := at(o)
+		*ping, *pong = d, min(d, http2.DefaultPong)
+		if d == 0 {
+			*ping = -1
+		}
+		return nil
 	}
-	o.Link.Ping, o.Link.Pong = d, min(d, http2.DefaultPong)
-	if d == 0 {
-		o.Link.Ping, o.Link.Pong = -1, 0
-	}
-	return nil
 }
 
 func poolIdle(o *gateway.Options, v string) error {
