@@ -129,6 +129,9 @@ func (l *eloop) Dial(a Address, until Time) (Stream, error) {
 	if until <= l.clock() {
 		return nil, ErrTimeout
 	}
+	if r := l.e.opt.Rig; r != nil {
+		return r.dial(l, t, a, until)
+	}
 	var sa sockaddr
 	if errno := sa.set(a); errno != 0 {
 		return nil, os.NewSyscallError("connect", errno)

@@ -72,7 +72,10 @@ func (e *epoll) Listen(a Address) (Listener, error) {
 	}
 	ln := &elistener{e: e, addr: a}
 	loops := e.own
-	if a.Path != "" {
+	switch {
+	case e.opt.Rig != nil:
+		loops = nil
+	case a.Path != "":
 		loops = loops[:1]
 	}
 	for _, l := range loops {
@@ -167,6 +170,10 @@ func open(a Address, another, several bool) (fd uintptr, call string, errno sysc
 
 // Serve accepts on the loops themselves.
 func (e *epoll) Serve(ln Listener, f func(Loop, Stream)) {
+	if r := e.opt.Rig; r != nil {
+		r.begin = func(fd uintptr, remote Address) { e.own[0].take(fd, remote, f) }
+		return
+	}
 	for _, s := range ln.(*elistener).sockets {
 		s.l.deliver(parcel{do: func() {
 			s.serve = f

@@ -23,6 +23,10 @@ func Epoll(o EpollOptions) (Engine, error) {
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
+	if o.Rig != nil {
+		n = 1
+		o.Rig.nudge = make(chan struct{}, 1)
+	}
 	e := &epoll{opt: o, start: clockStart(), listeners: map[*elistener]struct{}{}}
 	e.active.Store(1)
 	for i := range n {
@@ -230,6 +234,9 @@ func (l *eloop) deliver(p parcel) bool {
 	if l.asleep.CompareAndSwap(true, false) {
 		one := uint64(1)
 		syscall.RawSyscall(syscall.SYS_WRITE, uintptr(l.bell), uintptr(unsafe.Pointer(&one)), 8)
+		if r := l.e.opt.Rig; r != nil {
+			r.Nudge()
+		}
 	}
 	return true
 }
@@ -395,9 +402,13 @@ func (l *eloop) poll() {
 		}
 	}
 	n, errno := 0, syscall.Errno(0)
-	if wait == 0 {
+	switch {
+	case wait == 0:
 		n, errno = l.fetch(0)
-	} else {
+	case l.e.opt.Rig != nil:
+		n, errno = l.e.opt.Rig.sleep(l, wait)
+		l.asleep.Store(false)
+	default:
 		n, errno = l.sleep(wait)
 		l.asleep.Store(false)
 	}

@@ -99,10 +99,11 @@ func TestReplay(t *testing.T) {
 					want += " X-Sum=7"
 				}
 				s := defaults(closing(""), closing(""), ok)
-				d := &disk{full: tt.full}
+				var d *disk
 				opened := 0
 				s.Reverse.Spool = func() (Spool, error) { opened++; return d, nil }
 				s.play(t, func(st *stage) {
+					d, opened = &disk{full: tt.full}, 0
 					c := st.client()
 					if late { // the head alone, and the body in pieces
 						head, rest, _ := strings.Cut(raw, "\r\n\r\n")

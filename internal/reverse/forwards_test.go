@@ -33,6 +33,7 @@ func TestMaxForwards(t *testing.T) {
 			c.Close()
 		}
 		defaults(origin).play(t, func(st *stage) {
+			got = ""
 			raw := tt.method + " / HTTP/1.1\r\nHost: a\r\nCookie: sid=secret\r\n" + tt.came + "\r\n\r\n"
 			c := st.client()
 			c.say(raw)

@@ -66,10 +66,8 @@ func TestAnswersToTheByte(t *testing.T) {
 					t.Errorf("got  %q\nwant %q", got, tt.want)
 				}
 				synctest.Wait()
-				c.p.mu.Lock()
-				more, fin := len(c.wire.in.buf)+c.in.Buffered(), c.wire.in.fin
-				c.p.mu.Unlock()
-				if more > 0 || fin != tt.ends {
+				more, fin := c.waiting()
+				if more += c.in.Buffered(); more > 0 || fin != tt.ends {
 					t.Errorf("%d bytes more, ended %v", more, fin)
 				}
 				tr := st.last()
@@ -110,6 +108,9 @@ func TestLargeAnswers(t *testing.T) {
 	} {
 		for _, window := range []int{0, 3000} {
 			defaults(origin).play(t, func(st *stage) {
+				if window > 0 && st.kernel != nil {
+					return // a small window opens by the kernel's timers, which no bubble knows
+				}
 				st.window = window
 				a := st.ask(get("/"))
 				tr := st.last()
@@ -469,7 +470,7 @@ func TestPanic(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := defaults()
-			panics := true
+			panics := false
 			s.Responder = func(x *exchange.Exchange) *fault.Fault {
 				if panics {
 					tt.before(x)
@@ -479,6 +480,7 @@ func TestPanic(t *testing.T) {
 				return x.FinishWith([]byte("ok"))
 			}
 			s.play(t, func(st *stage) {
+				panics = true
 				c := st.client()
 				c.say(get("/"))
 				a := c.answer("GET")

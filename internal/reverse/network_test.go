@@ -32,6 +32,7 @@ type wire struct {
 	closed        bool
 	peer          *wire
 	rd, wr        time.Time
+	sock          *sock // where the kernel is the network; nil in memory
 }
 
 func connect(a, b string) (*wire, *wire) {
@@ -77,6 +78,15 @@ func (w *wire) Read(b []byte) (int, error) {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
 	for {
+		if w.sock != nil && !w.closed {
+			if n, err := w.sock.read(b); err != syscall.EAGAIN {
+				return n, err
+			}
+			if !w.p.wait(w.rd) {
+				return 0, os.ErrDeadlineExceeded
+			}
+			continue
+		}
 		switch d := w.in; {
 		case w.closed:
 			return 0, net.ErrClosed
@@ -100,6 +110,17 @@ func (w *wire) Write(b []byte) (n int, err error) {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
 	for n < len(b) {
+		if w.sock != nil && !w.closed {
+			k, err := w.sock.write(b[n:])
+			if n += k; err == syscall.EAGAIN {
+				if !w.p.wait(w.wr) {
+					return n, os.ErrDeadlineExceeded
+				}
+			} else if err != nil {
+				return n, err
+			}
+			continue
+		}
 		d := w.out
 		switch {
 		case w.closed:
@@ -132,9 +153,25 @@ func (w *wire) Write(b []byte) (n int, err error) {
 func (w *wire) CloseWrite() error {
 	w.p.mu.Lock()
 	defer w.p.mu.Unlock()
+	if w.sock != nil {
+		if w.closed {
+			return net.ErrClosed
+		}
+		return w.sock.shut()
+	}
 	w.out.fin = true
 	w.p.change()
 	return nil
+}
+
+// waiting is how many bytes have come and were not read, and whether the end has.
+func (w *wire) waiting() (n int, fin bool) {
+	w.p.mu.Lock()
+	defer w.p.mu.Unlock()
+	if w.sock != nil {
+		return w.sock.waiting()
+	}
+	return len(w.in.buf), w.in.fin
 }
 
 // Close is orderly, unless input is unread: then it is a reset, as in TCP.
@@ -147,6 +184,11 @@ func (w *wire) end(reset bool) error {
 		return net.ErrClosed
 	}
 	w.closed = true
+	if w.sock != nil {
+		w.sock.end(reset)
+		w.p.change()
+		return nil
+	}
 	if reset || len(w.in.buf) > 0 {
 		w.out.rst = syscall.ECONNRESET
 		w.in.rst = syscall.EPIPE

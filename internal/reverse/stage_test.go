@@ -46,6 +46,7 @@ type stage struct {
 	closed  bool
 	others  sync.WaitGroup // origins and talking clients
 	window  int            // how much of a direction may wait unread; 0 means no limit
+	kernel  *kernel        // makes the connections; nil where they are in memory
 }
 
 // setup is what a test may change before its stage begins.
@@ -102,10 +103,17 @@ func defaults(origins ...behaviour) *setup {
 	}
 }
 
-// play runs f with a stage in a bubble with a clock of its own. All connections
-// end with it, and nothing of the gateway may be left.
+// play runs f on each engine, with a stage in a bubble with a clock of its own. All
+// connections end with it, and nothing of the gateway may be left.
 func (s *setup) play(t *testing.T, f func(st *stage)) {
 	t.Helper()
+	t.Run("portable", func(t *testing.T) { s.playOn(t, false, f) })
+	if loop.HasEpoll {
+		t.Run("epoll", func(t *testing.T) { s.playOn(t, true, f) })
+	}
+}
+
+func (s *setup) playOn(t *testing.T, epoll bool, f func(st *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		st := &stage{t: t, front: &listener{queue: make(chan net.Conn), done: make(chan struct{})}}
 		var o upstream.Options
@@ -126,9 +134,15 @@ func (s *setup) play(t *testing.T, f func(st *stage)) {
 			t.Fatal(err)
 		}
 		st.store = incident.NewStore(0)
-		s.Client.Incidents, s.Client.Observe = st.store, st.observe
-		st.engine = loop.Portable(loop.PortableOptions{Loops: 1, Poison: true, Dial: st.dial,
-			Listen: func(loop.Address) (net.Listener, error) { return st.front, nil }})
+		client := s.Client // another engine has one of its own
+		client.Incidents, client.Observe = st.store, st.observe
+		if epoll {
+			st.kernel = newKernel(st)
+			st.engine = st.kernel.engine()
+		} else {
+			st.engine = loop.Portable(loop.PortableOptions{Loops: 1, Poison: true, Dial: st.dial,
+				Listen: func(loop.Address) (net.Listener, error) { return st.front, nil }})
+		}
 		st.loop = st.engine.Loops()[0]
 		st.on(func() {
 			st.proxy = New(st.loop, &s.Reverse, st.up)
@@ -136,7 +150,7 @@ func (s *setup) play(t *testing.T, f func(st *stage)) {
 			if s.Responder != nil {
 				r = responder(s.Responder)
 			}
-			st.server = exchange.NewServer(st.loop, &s.Client, exchange.Only{Responder: r})
+			st.server = exchange.NewServer(st.loop, &client, exchange.Only{Responder: r})
 		})
 		if st.ln, err = st.engine.Listen(loop.Address{}); err != nil {
 			t.Fatal(err)
@@ -178,6 +192,9 @@ func (st *stage) end() {
 	})
 	st.engine.Close()
 	st.others.Wait()
+	if st.kernel != nil {
+		st.kernel.close()
+	}
 }
 
 func (st *stage) observe(t *trail.Trail) {
@@ -259,13 +276,24 @@ func id(f *fault.Fault) string {
 	return string(f.ID)
 }
 
-func (st *stage) dial(ctx context.Context, a loop.Address) (net.Conn, error) {
+// called returns the origin of an address and how many connections to it there were.
+func (st *stage) called(a loop.Address) (o *origin, n int) {
 	at := int(a.IP.Addr().As4()[3]) - 1
 	st.mu.Lock()
-	o := st.origins[at]
-	n := o.conns
+	defer st.mu.Unlock()
+	o = st.origins[at]
 	o.conns++
-	st.mu.Unlock()
+	return o, o.conns - 1
+}
+
+// begin plays an origin's end of a connection.
+func (st *stage) begin(o *origin, n int, w *wire) {
+	p := &peer{wire: w, in: bufio.NewReader(w), o: o, t: st.t}
+	st.others.Go(func() { o.behave(p, n) })
+}
+
+func (st *stage) dial(ctx context.Context, a loop.Address) (net.Conn, error) {
+	o, n := st.called(a)
 	switch {
 	case o.refuses:
 		return nil, syscall.ECONNREFUSED
@@ -274,22 +302,33 @@ func (st *stage) dial(ctx context.Context, a loop.Address) (net.Conn, error) {
 		return nil, ctx.Err()
 	}
 	ours, theirs := st.wire("192.0.2.80", a.IP.String())
-	p := &peer{wire: theirs, in: bufio.NewReader(theirs), o: o, t: st.t}
-	st.others.Go(func() { o.behave(p, n) })
+	st.begin(o, n, theirs)
 	return ours, nil
 }
 
 func (st *stage) wire(from, to string) (*wire, *wire) {
+	a, b := connect(fmt.Sprintf("%s:%d", from, st.port()), to)
+	a.in.cap, a.out.cap = st.window, st.window
+	st.keep(a, b)
+	return a, b
+}
+
+// port is one that nobody has.
+func (st *stage) port() int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.ports++
-	a, b := connect(fmt.Sprintf("%s:%d", from, 1000+st.ports), to)
-	a.in.cap, a.out.cap = st.window, st.window
+	return 1000 + st.ports
+}
+
+// keep has connections end with the stage.
+func (st *stage) keep(list ...*wire) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	if st.closed {
-		a.end(true)
+		list[0].end(true)
 	}
-	st.wires = append(st.wires, a, b)
-	return a, b
+	st.wires = append(st.wires, list...)
 }
 
 // peer is an origin's end of a connection.
@@ -389,8 +428,14 @@ func (st *stage) client() *client { return st.clientFrom("203.0.113.9") }
 
 func (st *stage) clientFrom(ip string) *client {
 	st.t.Helper()
-	ours, theirs := st.wire(ip, gatewayAddress)
-	st.front.queue <- theirs
+	var ours *wire
+	if st.kernel != nil {
+		ours = st.kernel.client(ip)
+	} else {
+		var theirs *wire
+		ours, theirs = st.wire(ip, gatewayAddress)
+		st.front.queue <- theirs
+	}
 	return &client{wire: ours, in: bufio.NewReader(ours), st: st}
 }
 
