@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +18,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/wire/h2"
 )
 
-// upstream plays what a server says to one connection, in pieces: each is there
+// upstream plays what a server says to one connection, in pieces: each has been read
 // before the next one is sent.
 func upstream(pieces ...[]byte) func(net.Conn) {
 	return func(c net.Conn) {
@@ -25,25 +28,76 @@ func upstream(pieces ...[]byte) func(net.Conn) {
 				if _, err := c.Write(p); err != nil {
 					return
 				}
+				read(c)
 			}
 		}
 		c.Close()
 	}
 }
 
-// onLink runs f on a loop with a connection to what serve plays.
-func onLink(t *testing.T, serve func(net.Conn), o *LinkOptions, f func(l loop.Loop, k *Link, opening *fault.Fault)) {
+// read returns when the other end has read all or is closed. What was written to a
+// pipe in memory has been read.
+func read(c net.Conn) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return
+	}
+	for left := 1; left > 0; runtime.Gosched() {
+		if raw.Control(func(fd uintptr) { left = loop.Unacked(fd) }) != nil {
+			return
+		}
+	}
+}
+
+// bothEngines runs f on each engine.
+func bothEngines(t *testing.T, f func(t *testing.T, epoll bool)) {
+	t.Run("portable", func(t *testing.T) { f(t, false) })
+	if loop.HasEpoll {
+		t.Run("epoll", func(t *testing.T) { f(t, true) })
+	}
+}
+
+// onLink runs f on a loop with a connection to what serve plays: a pipe in memory, or
+// a socket.
+func onLink(t *testing.T, epoll bool, serve func(net.Conn), o *LinkOptions, f func(l loop.Loop, k *Link, opening *fault.Fault)) {
 	t.Helper()
-	e := loop.Portable(loop.PortableOptions{Loops: 1, Poison: true, Dial: func(context.Context, loop.Address) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		go serve(theirs)
-		return ours, nil
-	}})
+	e, path := loop.Engine(nil), "/upstream"
+	if epoll {
+		dir, err := os.MkdirTemp("", "link") // its path is short enough for a socket's
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		path = filepath.Join(dir, "s")
+		ln, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		go func() {
+			if c, err := ln.Accept(); err == nil {
+				serve(c)
+			}
+		}()
+		if e, err = loop.Epoll(loop.EpollOptions{Loops: 1, Poison: true}); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		e = loop.Portable(loop.PortableOptions{Loops: 1, Poison: true, Dial: func(context.Context, loop.Address) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go serve(theirs)
+			return ours, nil
+		}})
+	}
 	done := make(chan bool)
 	l := e.Loops()[0]
 	l.Post(func() {
 		defer close(done)
-		s, err := l.Dial(loop.Address{Path: "/upstream"}, loop.Never)
+		s, err := l.Dial(loop.Address{Path: path}, loop.Never)
 		if err != nil {
 			t.Error(err)
 			return
@@ -203,16 +257,16 @@ var says = []struct{ name, method, frames, want string }{
 func TestLinkCutAtEveryByte(t *testing.T) {
 	settings := frame(h2.Settings, 0, 0, "") + frame(h2.Settings, h2.Ack, 0, "")
 	for _, tt := range says {
-		t.Run(tt.name, func(t *testing.T) {
+		bothEngines(t, func(t *testing.T, epoll bool) {
 			b := []byte(settings + tt.frames)
 			for cut := range len(b) + 1 {
-				onLink(t, upstream(b[:cut], b[cut:]), &LinkOptions{Repair: true}, func(l loop.Loop, k *Link, f *fault.Fault) {
+				onLink(t, epoll, upstream(b[:cut], b[cut:]), &LinkOptions{Repair: true}, func(l loop.Loop, k *Link, f *fault.Fault) {
 					if f != nil {
-						t.Fatalf("cut at %d: %v", cut, f)
+						t.Fatalf("%s, cut at %d: %v", tt.name, cut, f)
 					}
 					// What stands at the end of the body is told by the last word.
 					if got := get(l, k, tt.method); got != tt.want && !strings.HasSuffix(got, tt.want) {
-						t.Errorf("cut at %d: %q, want %q", cut, got, tt.want)
+						t.Errorf("%s, cut at %d: %q, want %q", tt.name, cut, got, tt.want)
 					}
 				})
 			}
@@ -234,13 +288,15 @@ func TestLinkOpening(t *testing.T) {
 		{"a few bytes", "\x00\x00\x00", "h2_preface_bad"},
 	} {
 		b := []byte(tt.says)
-		for cut := range len(b) + 1 {
-			onLink(t, upstream(b[:cut], b[cut:]), &LinkOptions{}, func(_ loop.Loop, k *Link, f *fault.Fault) {
-				if f == nil || !strings.HasPrefix(string(f.ID), tt.want) || f.Get("delivered") != "none" {
-					t.Errorf("%s, cut at %d: %v, want %s", tt.name, cut, f, tt.want)
-				}
-			})
-		}
+		bothEngines(t, func(t *testing.T, epoll bool) {
+			for cut := range len(b) + 1 {
+				onLink(t, epoll, upstream(b[:cut], b[cut:]), &LinkOptions{}, func(_ loop.Loop, k *Link, f *fault.Fault) {
+					if f == nil || !strings.HasPrefix(string(f.ID), tt.want) || f.Get("delivered") != "none" {
+						t.Errorf("%s, cut at %d: %v, want %s", tt.name, cut, f, tt.want)
+					}
+				})
+			}
+		})
 	}
 }
 
@@ -255,7 +311,7 @@ func FuzzLink(f *testing.F) {
 		}
 		at := int(cut) % (len(b) + 1)
 		settings := []byte(frame(h2.Settings, 0, 0, ""))
-		onLink(t, upstream(append(settings, b[:at]...), b[at:]), &LinkOptions{Repair: true, Body: 1 << 20}, func(l loop.Loop, k *Link, opening *fault.Fault) {
+		onLink(t, false, upstream(append(settings, b[:at]...), b[at:]), &LinkOptions{Repair: true, Body: 1 << 20}, func(l loop.Loop, k *Link, opening *fault.Fault) {
 			if opening != nil {
 				return
 			}

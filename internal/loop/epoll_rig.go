@@ -50,7 +50,8 @@ func (l *eloop) underway() (n int) {
 	return n
 }
 
-// Unacked is how many bytes of a TCP socket are on the way, a FIN counted as one.
+// Unacked is how many bytes of a socket are on the way, for tests: those that were not
+// acknowledged, a FIN counted as one, and of a unix socket those that were not read.
 func Unacked(fd uintptr) int {
 	var n int32
 	const siocoutq = 0x5411
