@@ -136,10 +136,31 @@ type joined struct {
 	main        loop.Task
 }
 
+// run plays f on each engine; both tell the same end, but for who was first where both
+// sides end at once.
 func run(t *testing.T, idle time.Duration, fromA, fromB string, f func(j *joined)) (got End) {
+	t.Helper()
+	got = runOn(t, false, idle, fromA, fromB, f)
+	if loop.HasEpoll {
+		other := runOn(t, true, idle, fromA, fromB, f)
+		if other.Up != got.Up || other.Down != got.Down || other.Err != got.Err {
+			t.Errorf("portable: %+v, epoll: %+v", got, other)
+		}
+	}
+	return got
+}
+
+func runOn(t *testing.T, epoll bool, idle time.Duration, fromA, fromB string, f func(j *joined)) (got End) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		e := loop.Portable(loop.PortableOptions{Loops: 1, Poison: true})
+		if epoll {
+			e.Close()
+			var err error
+			if e, err = loop.Epoll(loop.EpollOptions{Poison: true, Rig: &loop.Rig{Idle: func() int { return 0 }}}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		l := e.Loops()[0]
 		done := make(chan struct{})
 		l.Post(func() {
