@@ -314,6 +314,17 @@ func (k *Link) Alive(until loop.Time) bool {
 	return k.Open()
 }
 
+// Ended reports whether the upstream has ended the connection, read or not: then no
+// request begins on it any more. It asks the kernel, for a request that must not meet
+// an end of which it could have known.
+func (k *Link) Ended() bool {
+	d, ok := k.stream.Delivery()
+	if ok && d.Ended {
+		k.closing = true
+	}
+	return k.closing
+}
+
 func (k *Link) unask(t loop.Task) {
 	for i, a := range k.asking {
 		if a == t {

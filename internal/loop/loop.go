@@ -219,6 +219,9 @@ type Delivery struct {
 	// Closed is true when the socket's state is CLOSE: the RST that answered
 	// data to a closed peer has arrived.
 	Closed bool
+	// Ended is true when the peer's FIN or RST is with our kernel, though input may
+	// stand before it.
+	Ended bool
 	// Retransmits of segments since the stream was opened.
 	Retransmits uint64
 }

@@ -478,8 +478,14 @@ type tcpInfo struct {
 	_            uint32
 }
 
-// tcpClose is TCP_CLOSE of linux/tcp_states.h.
-const tcpClose = 7
+// The states of linux/tcp_states.h in which the peer can say no more.
+const (
+	tcpTimeWait  = 6
+	tcpClose     = 7
+	tcpCloseWait = 8
+	tcpLastAck   = 9
+	tcpClosing   = 11
+)
 
 func (s *sock) Delivery() (Delivery, bool) {
 	s.l.task()
@@ -505,9 +511,11 @@ func delivery(fd uintptr, sent uint64, active bool) (Delivery, bool) {
 		acked--
 	}
 	d := Delivery{
-		Acked:       min(acked, sent),
-		Unsent:      uint64(i.notSentBytes),
-		Closed:      i.state == tcpClose,
+		Acked:  min(acked, sent),
+		Unsent: uint64(i.notSentBytes),
+		Closed: i.state == tcpClose,
+		Ended: i.state == tcpClose || i.state == tcpCloseWait || i.state == tcpLastAck || i.state == tcpClosing ||
+			i.state == tcpTimeWait,
 		Retransmits: uint64(i.totalRetrans),
 	}
 	if rest := sent - d.Acked; rest > d.Unsent {

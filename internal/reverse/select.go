@@ -28,7 +28,7 @@ func (c *call) connect() *fault.Fault {
 		if conn == nil {
 			break
 		}
-		if !conn.Shared.(*http2.Link).Alive(x.Deadline) {
+		if k := conn.Shared.(*http2.Link); !k.Alive(x.Deadline) || !c.idempotent && k.Ended() {
 			p.pool.Drop(conn, true)
 			continue
 		}

@@ -19,6 +19,7 @@ var ends = []contract{
 	{"after Close", testAfterClose},
 	{"Abort sends RST", testAbort},
 	{"Delivery: read, then closed", testDelivered},
+	{"Delivery: an end behind input", testEndedBehindInput},
 	{"Delivery: closed before we wrote", testUndelivered},
 	{"Delivery: under way", testUnderway},
 }
@@ -72,6 +73,24 @@ func testHalfClose(r *rig) {
 }
 
 // reset closes c with RST.
+// The end is seen behind input that nobody has read, and not before it is there.
+func testEndedBehindInput(r *rig) {
+	if !r.canDeliver() {
+		return
+	}
+	for _, end := range []func(*net.TCPConn){func(c *net.TCPConn) { r.must(c.Close()) }, r.reset} {
+		r.both(func(l loop.Loop, s loop.Stream, peer *net.TCPConn) {
+			r.write(peer, "unread")
+			r.arrive(s)
+			if d, _ := s.Delivery(); d.Ended {
+				r.Errorf("the peer may still speak: %+v", d)
+			}
+			end(peer)
+			r.settled(s, func(d loop.Delivery) bool { return d.Ended })
+		})
+	}
+}
+
 func (r *rig) reset(c *net.TCPConn) {
 	r.must(c.SetLinger(0))
 	r.must(c.Close())
@@ -266,6 +285,9 @@ func testDelivered(r *rig) {
 		d := r.settled(s, func(d loop.Delivery) bool { return d.Acked == 7 })
 		if d.Closed || d.Unacked != 0 || d.Unsent != 0 {
 			r.Errorf("read, then closed: %+v", d)
+		}
+		if !d.Ended {
+			r.Error("an end that was read is not seen")
 		}
 		// Our FIN is no byte of ours.
 		r.must(s.CloseWrite())
