@@ -27,7 +27,7 @@ const attackerBytes = 128 << 10
 // served as before.
 func TestSlowHTTP(t *testing.T) {
 	tool := need(t, "slowhttptest")
-	seconds := "3"
+	seconds := "7"
 	if os.Getenv("CI") == "true" {
 		seconds = "10"
 	}
@@ -49,7 +49,8 @@ func TestSlowHTTP(t *testing.T) {
 		{"body", []string{"-B", "-i", "1", "-s", "100000"}},
 		{"read", []string{"-X", "-w", "10", "-y", "50", "-n", "1", "-z", "16", "-k", "3"}},
 	}
-	short := []string{"--timeout-client-head", "2s", "--timeout-client-body", "2s", "--timeout-reply", "2s"}
+	// Shorter than the attack, and longer than a busy machine keeps a client waiting.
+	short := []string{"--timeout-client-head", "5s", "--timeout-client-body", "5s", "--timeout-reply", "5s"}
 	gateways := []struct {
 		name string
 		args []string

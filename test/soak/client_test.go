@@ -316,9 +316,7 @@ func (c *client) call(q *request) {
 	}
 	a := c.exchange(q)
 	c.judge(q, a)
-	if a.err != nil || a.closes || q.size > small && c.excused(q.then) {
-		// The last: the server died when all bytes of the answer had come, and its end
-		// in HTTP/2 had not. For us it was whole, for the gateway it was cut.
+	if a.err != nil || a.closes {
 		c.close()
 	}
 }
