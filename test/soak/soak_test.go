@@ -207,8 +207,9 @@ func soak(t *testing.T, args ...string) {
 	// Connections to servers are kept for a second only, so that what is open when
 	// all is quiet is a leak. A small answer is held back until it is whole, so that
 	// no death of a server is seen, however slow the machine. Nobody is ejected: a
-	// server that dies so often would get no requests.
-	args = append(args, "--loops", "2", "--pool-idle", "1s", "--grace", "20s", "--eject-after", "0")
+	// server that dies so often would get no requests. An upload may outlive all three
+	// servers that die, so there are attempts for all four.
+	args = append(args, "--loops", "2", "--pool-idle", "1s", "--grace", "20s", "--eject-after", "0", "--retry-attempts", "4")
 	args = append(args, "--upstream-ca", cert.certFile)
 	for _, o := range origins {
 		args = append(args, o.target())
