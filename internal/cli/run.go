@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,13 +20,14 @@ import (
 func (e *env) runCommand() *cobra.Command {
 	f := &proxyFlags{}
 	var a configArguments
-	var test bool
+	var test, watch bool
 	c := &cobra.Command{
 		Use:   "run [-c FILE]",
 		Short: "Serve what a configuration says",
 		Long: "Serve what a configuration says, until a signal or gatewhy stop ends it. gatewhy reload, or\n" +
 			"SIGHUP, reads it again: what is new holds for new requests, and nothing is cut. One with\n" +
-			"errors changes nothing. Flags and the environment win over the file.",
+			"errors changes nothing. Flags and the environment win over the file. Certificates are read\n" +
+			"again when their files change; with --watch the configuration is, too.",
 		Example: "  gatewhy run\n" +
 			"  gatewhy run -c /etc/gatewhy/gatewhy.yaml\n" +
 			"  gatewhy run -t                           check it, as gatewhy check does, and end",
@@ -39,14 +41,15 @@ func (e *env) runCommand() *cobra.Command {
 			if test {
 				return e.runCheck(path, &a, false)
 			}
-			return e.runFile(c, path, a.plain)
+			return e.runFile(c, path, a.plain, watch)
 		},
 	}
 	c.Flags().SortFlags = false
 	c.Flags().StringVarP(&a.file, "config", "c", "", "the configuration `FILE`, - for standard input; GATEWHY_CONFIG, gatewhy.yaml or /etc/gatewhy/gatewhy.yaml unless set")
 	c.Flags().BoolVarP(&test, "test", "t", false, "check the configuration and end")
+	c.Flags().BoolVar(&watch, "watch", false, "reload whenever the configuration's files have changed, those that it includes as well")
 	c.MarkFlagFilename("config", "yaml", "yml")
-	group(c.Flags(), generalGroup, "config", "test")
+	group(c.Flags(), generalGroup, "config", "test", "watch")
 	f.addTo(c.Flags())
 	addSettings(c.Flags())
 	c.SetUsageFunc(e.groupedUsage)
@@ -54,9 +57,21 @@ func (e *env) runCommand() *cobra.Command {
 }
 
 // runFile serves the configuration in a file.
-func (e *env) runFile(c *cobra.Command, path string, plain bool) error {
-	l, err := e.load(path, c.Flags(), plain)
-	if err != nil {
+func (e *env) runFile(c *cobra.Command, path string, plain, watch bool) error {
+	if watch && path == stdinName {
+		return misused(errors.New("standard input cannot be watched"), "name a file with -c, or leave --watch out")
+	}
+	var files atomic.Pointer[[]string]
+	read := func() *config.Loaded {
+		from := e.source(path, c.Flags())
+		noted := &sources{Files: from.Files}
+		from.Files = noted
+		l := config.Load(from)
+		files.Store(&noted.list)
+		return l
+	}
+	l := read()
+	if err := e.tell(l, path, plain); err != nil {
 		return err
 	}
 	p, err := planOf(l, path)
@@ -65,7 +80,10 @@ func (e *env) runFile(c *cobra.Command, path string, plain bool) error {
 	}
 	p.plain = plain
 	if path != stdinName {
-		p.read = func() *config.Loaded { return config.Load(e.source(path, c.Flags())) }
+		p.read = read
+	}
+	if watch {
+		p.sources = func() []string { return *files.Load() }
 	}
 	return e.serve(c.Context(), p)
 }
@@ -155,7 +173,7 @@ func (s *service) reread() admin.Reload {
 	if err != nil {
 		return fail(err, "")
 	}
-	p.plain, p.read = old.plain, old.read
+	p.plain, p.read, p.sources = old.plain, old.read, old.sources
 	o := &p.options
 	o.Loops, o.Epoll = old.options.Loops, old.options.Epoll
 	s.e.bound(p)

@@ -41,6 +41,9 @@ type plan struct {
 	// loaded is the configuration, and read reads it again; both nil without a file.
 	loaded *config.Loaded
 	read   func() *config.Loaded
+	// sources are the files that the configuration was last read from; nil if nobody
+	// wants them to be watched.
+	sources func() []string
 }
 
 // service is a running gateway with everything that belongs to it.
@@ -116,6 +119,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	s.say()
 	subjects := s.subjects(nil)
 	s.begin(func(ctx context.Context) { s.look(ctx, subjects, true) })
+	if p.sources != nil || len(p.certificateFiles()) > 0 || p.loaded != nil {
+		s.begin(s.watch)
+	}
 	s.wait(signals)
 	s.mu.Lock()
 	s.ending = true

@@ -129,6 +129,12 @@ func (s sink) Write(b []byte) (int, error) {
 // all that it has said.
 func (p *process) await(words string) string {
 	p.t.Helper()
+	return p.awaitTimes(words, 1)
+}
+
+// awaitTimes is await for words that are said again and again.
+func (p *process) awaitTimes(words string, times int) string {
+	p.t.Helper()
 	late := false
 	timer := time.AfterFunc(patience, func() {
 		p.mu.Lock()
@@ -139,7 +145,7 @@ func (p *process) await(words string) string {
 	defer timer.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for !strings.Contains(p.talk.String(), words) {
+	for strings.Count(p.talk.String(), words) < times {
 		ended := false
 		select {
 		case <-p.done:

@@ -468,3 +468,71 @@ func TestReloadCertificate(t *testing.T) {
 	}
 	s.stop()
 }
+
+// A certificate that was renewed is shown without a word from anybody, and one that
+// cannot be used changes nothing.
+func TestCertificatesAreWatched(t *testing.T) {
+	t.Parallel()
+	p := newPapers(t)
+	soon, later := time.Now().Add(24*time.Hour).Truncate(time.Second), time.Now().Add(48*time.Hour).Truncate(time.Second)
+	p.leaf("site", soon, "a.test")
+	g, port := proxyTLS(t, script(t, answering(hello)), "--tls-cert", p.file("site.pem"), "--tls-key", p.file("site.key"))
+	roots := x509.NewCertPool()
+	if text, err := os.ReadFile(p.file("ca.pem")); err != nil || !roots.AppendCertsFromPEM(text) {
+		t.Fatal(err)
+	}
+	shows := func(want time.Time) {
+		t.Helper()
+		c, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{RootCAs: roots, ServerName: "a.test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if got := c.ConnectionState().PeerCertificates[0].NotAfter; !got.Equal(want) {
+			t.Errorf("the certificate ends %s, want %s", got, want)
+		}
+	}
+	shows(soon)
+	p.leaf("site", later, "a.test")
+	g.await("certificates read again: ")
+	shows(later)
+	if err := os.WriteFile(p.file("site.key"), []byte("a secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := g.await("the certificates from before stay"); strings.Contains(said, "a secret") {
+		t.Error("what the key's file holds is in the log")
+	}
+	shows(later)
+	p.leaf("site", soon, "a.test") // the key as well: it is whole again
+	g.awaitTimes("certificates read again: ", 2)
+	shows(soon)
+	g.stop()
+}
+
+// With --watch a configuration is in force soon after it was written, one that an
+// include finds too; one with errors changes nothing.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	more := filepath.Join(t.TempDir(), "more")
+	if err := os.Mkdir(more, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := func(app string) string {
+		return fmt.Sprintf("listen: 127.0.0.1:0\ninclude: %s/*.yaml\nsites: { 'http://a.test': %s }\n", more, called(t, app))
+	}
+	s := serving(t, text("first"), "--watch")
+	s.wants("http://a.test/", "first")
+	write(t, s.file, text("second"))
+	s.awaitTimes("reloaded ", 1)
+	s.wants("http://a.test/", "second")
+	write(t, s.file, "sites: [")
+	s.await("not reloaded:")
+	s.wants("http://a.test/", "second")
+	write(t, s.file, text("third"))
+	s.awaitTimes("reloaded ", 2)
+	s.wants("http://a.test/", "third")
+	write(t, filepath.Join(more, "b.yaml"), fmt.Sprintf("sites: { 'http://b.test': %s }\n", called(t, "fourth")))
+	s.awaitTimes("reloaded ", 3)
+	s.wants("http://b.test/", "fourth")
+	s.stop()
+}
