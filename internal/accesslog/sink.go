@@ -55,6 +55,7 @@ type Sink struct {
 	w      io.Writer
 	err    error
 	locals []*Local
+	others sync.WaitGroup // writes that belong to no loop
 }
 
 // NewSink makes a sink that writes to w.
@@ -99,6 +100,7 @@ func (s *Sink) Close() error {
 		l.loop.Post(func() { l.close(wg.Done) })
 	}
 	wg.Wait()
+	s.others.Wait()
 	return s.Err()
 }
 

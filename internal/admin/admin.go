@@ -51,8 +51,11 @@ type Handshakes struct {
 // Endpoint is the state of one endpoint.
 type Endpoint struct {
 	// Upstream is the name of the one that it belongs to.
-	Upstream  string   `json:"upstream"`
-	Name      string   `json:"name"`
+	Upstream string `json:"upstream"`
+	Name     string `json:"name"`
+	// State is up, ejected or down; Down is why checks say that it is down.
+	State     string   `json:"state"`
+	Down      string   `json:"down,omitempty"`
 	Ejected   bool     `json:"ejected"`
 	Why       fault.ID `json:"why,omitempty"` // the latest fault that speaks against it
 	Failures  int      `json:"failures"`      // in a row
@@ -66,7 +69,7 @@ type Endpoint struct {
 func Endpoints(name string, list []upstream.EndpointState) []Endpoint {
 	out := make([]Endpoint, 0, len(list))
 	for _, s := range list {
-		e := Endpoint{Upstream: name, Name: s.Name, Ejected: s.Ejected, Why: s.Why, Failures: s.Failures,
+		e := Endpoint{Upstream: name, Name: s.Name, State: string(s.State), Down: s.Down, Ejected: s.Ejected, Why: s.Why, Failures: s.Failures,
 			IdleLimitMS: s.IdleLimit.Milliseconds()}
 		for _, a := range s.Addresses {
 			e.Addresses = append(e.Addresses, a.String())

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/config"
 	"github.com/gatewhy/gatewhy/internal/exchange"
@@ -25,6 +26,7 @@ var samples = map[string]string{
 	"DURATION": "7s", "SIZE": "1MiB", "N": "3", "SHARE": "0.5", "on|off": "off", "": "true", "ADDRESS": "127.0.0.1:53", "WHO": "all",
 	"node": "edge-1", "engine": "portable", "upstream-sni": "sni.example", "upstream-server-name": "app.example", "tls-min": "1.3",
 	"http2": "only", "upstream-http2": "on", "http2-control": "500", "upstream-cert": "/x.pem", "upstream-key": "/x.key",
+	"health-path": "/healthz", "health-host": "app.example", "STATUS": "200-299",
 	"tls-cert": "/a.pem,/b.pem", "tls-key": "/a.key,/b.key",
 }
 
@@ -47,7 +49,7 @@ func TestFlagsAndConfigurationsAgree(t *testing.T) {
 			return v, conf.Origin{Kind: conf.Flag, Name: "--" + name}, ok
 		}}, []string{"127.0.0.1:8080"}, []string{"app:3000"}, upstreamName)
 		for _, p := range l.Report.Problems {
-			if p.Level == conf.Error && p.Name != "missing_file" && p.Name != "bad_certificate" && p.Name != "missing_key" {
+			if p.Level == conf.Error && p.Name != "missing_file" && p.Name != "bad_certificate" && p.Name != "missing_key" && p.Name != "health_never" {
 				t.Errorf("%v: %s", set, p.Message)
 			}
 		}
@@ -66,9 +68,9 @@ func TestFlagsAndConfigurationsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The one upstream of the flags as one of a list, and the names of the host.
-		one := gateway.Upstream{Options: flags.Upstream, CertificateFile: flags.UpstreamCertificate, KeyFile: flags.UpstreamKey, Reverse: flags.Reverse, Link: flags.Link}
+		one := gateway.Upstream{Options: flags.Upstream, CertificateFile: flags.UpstreamCertificate, KeyFile: flags.UpstreamKey, Reverse: flags.Reverse, Link: flags.Link, Check: flags.Check}
 		flags.Upstreams, flags.Upstream, flags.UpstreamCertificate, flags.UpstreamKey = []gateway.Upstream{one}, upstream.Options{}, "", ""
-		flags.Reverse, flags.Link = made.Reverse, made.Link
+		flags.Reverse, flags.Link, flags.Check = made.Reverse, made.Link, made.Check
 		flags.Sites, flags.TLS.Names = made.Sites, made.TLS.Names
 		fill(&flags)
 		fill(&made)
@@ -116,6 +118,9 @@ func fill(o *gateway.Options) {
 	u.MaxShared = cmp.Or(u.MaxShared, upstream.DefaultMaxShared)
 	u.Budget.Share = cmp.Or(u.Budget.Share, upstream.DefaultBudgetShare)
 	u.Eject.After = cmp.Or(u.Eject.After, upstream.DefaultEjectAfter)
+	u.Check.Every, u.Check.Timeout = cmp.Or(u.Check.Every, check.DefaultEvery), cmp.Or(u.Check.Timeout, check.DefaultTimeout)
+	u.Check.Rise, u.Check.Fall = cmp.Or(u.Check.Rise, check.DefaultRise), cmp.Or(u.Check.Fall, check.DefaultFall)
+	u.Check.Least, u.Check.Most = cmp.Or(u.Check.Least, check.DefaultLeast), cmp.Or(u.Check.Most, check.DefaultMost)
 	u.Link.Streams = cmp.Or(u.Link.Streams, http2.DefaultStreams)
 	if u.Link.Ping == 0 {
 		u.Link.Ping, u.Link.Pong = http2.DefaultPing, http2.DefaultPong

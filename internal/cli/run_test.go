@@ -53,6 +53,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 var strange = map[string]any{
 	"/node": "edge-1", "/listen/http": ":8081", "/listen/https": ":8443", "/tls/certificates/0/cert": "/x.pem", "/tls/certificates/0/key": "/x.key",
 	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/admin/dir": "/x", "/upstreams/app/to": "app:3001",
+	"/upstreams/app/health/path": "/healthz", "/upstreams/app/health/host": "h.example", "/upstreams/app/health/status": "204",
 	"/upstreams/app/tls/ca": "/ca.pem", "/upstreams/app/tls/cert": "/x.pem", "/upstreams/app/tls/key": "/x.key",
 	"/upstreams/app/tls/server-name": "name.example", "/upstreams/app/tls/sni": "sni.example",
 	"/sites/any/routes/0/match/path": "/x", "/sites/any/routes/0/match/method": "POST", "/sites/any/routes/0/match/client": "10.0.0.0/8",
@@ -62,15 +63,21 @@ var strange = map[string]any{
 
 // also are keys that another one needs beside it.
 var also = map[string]map[string]any{
-	"/tls/certificates/0/key":    {"/tls/certificates/0/cert": "/x.pem"},
-	"/tls/certificates/0/cert":   {"/listen/https": ":8443"},
-	"/tls/self-signed":           {"/listen/https": ":8443"},
-	"/listen/https":              {"/tls/self-signed": true},
-	"/upstreams/app/tls/key":     {"/upstreams/app/tls/cert": "/x.pem"},
-	"/upstreams/app/tls/ca":      {"/upstreams/app/to": "https://app"},
-	"/upstreams/app/tls/verify":  {"/upstreams/app/to": "https://app"},
-	"/upstreams/app/http2":       {"/upstreams/app/to": "https://app"},
-	"/upstreams/app/pool/shared": {"/upstreams/app/to": "https://app"},
+	"/tls/certificates/0/key":       {"/tls/certificates/0/cert": "/x.pem"},
+	"/tls/certificates/0/cert":      {"/listen/https": ":8443"},
+	"/tls/self-signed":              {"/listen/https": ":8443"},
+	"/listen/https":                 {"/tls/self-signed": true},
+	"/upstreams/app/tls/key":        {"/upstreams/app/tls/cert": "/x.pem"},
+	"/upstreams/app/tls/ca":         {"/upstreams/app/to": "https://app"},
+	"/upstreams/app/tls/verify":     {"/upstreams/app/to": "https://app"},
+	"/upstreams/app/http2":          {"/upstreams/app/to": "https://app"},
+	"/upstreams/app/health/host":    {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/every":   {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/timeout": {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/rise":    {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/fall":    {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/status":  {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/pool/shared":    {"/upstreams/app/to": "https://app"},
 }
 
 // without have no effect on what runs: one says how to read the file, the other
@@ -182,7 +189,7 @@ func sample(t *testing.T, at string, f conf.FieldInfo) any {
 	case f.Type == reflect.TypeFor[conf.Size]():
 		return "512KiB"
 	case f.Type.Kind() == reflect.Bool:
-		return slices.Contains([]string{"/tls/self-signed", "/upstreams/app/retry/idempotency-key"}, at)
+		return slices.Contains([]string{"/tls/self-signed", "/upstreams/app/retry/idempotency-key", "/upstreams/app/health/connect"}, at)
 	case f.Type.Kind() == reflect.Int:
 		return 7
 	case f.Type.Kind() == reflect.Float64:

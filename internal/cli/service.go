@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/accesslog"
 	"github.com/gatewhy/gatewhy/internal/admin"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/config"
@@ -85,6 +86,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	defer log.close()
 	o := &p.options
 	o.Client.Log, o.Client.Incidents = log.sink, incident.NewStore(0)
+	if log.sink == nil {
+		o.Changed = e.changed
+	}
 	if o.Epoll {
 		// A loop holds a processor of the runtime while it has work: leave two for the
 		// rest of the program.
@@ -137,6 +141,12 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	case <-time.After(hurry): // a resolver that hangs cannot be interrupted
 	}
 	return nil
+}
+
+// changed tells of an endpoint's state where no access log does.
+func (e *env) changed(c *accesslog.Endpoint) {
+	line := accesslog.AppendEndpoint(nil, accesslog.Text, c)
+	go e.err.Write(line) // a terminal may be stopped
 }
 
 // bound keeps the client connections below what this process can open.

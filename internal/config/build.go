@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
@@ -143,6 +144,9 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	if !u.Repair {
 		r.Allow = 0
 	}
+	h := &u.Health
+	o.Check = check.Options{Path: string(h.Path), Connect: h.Connect, Host: h.Host, Every: h.Every, Timeout: h.Timeout,
+		Rise: h.Rise, Fall: h.Fall, Least: h.Status.Least, Most: h.Status.Most}
 	o.Link.Streams = u.Pool.Streams
 	o.Link.Ping, o.Link.Pong = orNone(t.Ping), min(t.Ping, http2.DefaultPong)
 	if u.TLS.CA == "" {

@@ -456,6 +456,7 @@ func (c *checker) upstreams() {
 		}
 		c.duplicates(u, at)
 		c.ca(u, at)
+		c.health(u, at)
 		if !c.used[name] && c.Gateway.Sites != nil {
 			c.add(conf.Problem{Level: conf.Warning, Name: "unused_upstream", Message: fmt.Sprintf("no route leads to `%s`", name), At: c.key(at, "never used")}, at)
 		}
@@ -466,8 +467,34 @@ func (c *checker) upstreams() {
 				at := sitesPath.Key(name).Key("routes").Index(i).Key("proxy")
 				c.duplicates(p.To, at)
 				c.ca(p.To, at)
+				c.health(p.To, at)
 			}
 		}
+	}
+}
+
+// health tells of checks that never happen, and of such as say nothing.
+func (c *checker) health(u *Upstream, at conf.Path) {
+	at = at.Key("health")
+	place := func(key, words string) conf.Label {
+		if l := c.value(at.Key(key), words); l.Valid() {
+			return l
+		}
+		return c.key(at, words)
+	}
+	h, usual := &u.Health, Health{}
+	usual.Default()
+	switch on := h.Path != "" || h.Connect; {
+	case *h == usual || c.Places[at.Key("path")].Value.Valid() && h.Path == "": // the path is wrong
+	case !on:
+		c.add(conf.Problem{Name: "health_never", Message: "nobody is checked: there is no path, and connect is not set", At: c.key(at, "what is asked for?"),
+			Help: "write `path: /healthz`, or `connect: true` for what speaks no HTTP"}, at)
+	case h.Path != "" && h.Connect:
+		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: "the path is never asked for: checks only connect", At: place("path", "not asked for"),
+			Help: "drop `connect`"}, at)
+	case h.Timeout > h.Every:
+		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: fmt.Sprintf("a check may take %s and the next one is due after %s: it comes later",
+			conf.FormatDuration(h.Timeout), conf.FormatDuration(h.Every)), At: place("timeout", "longer than `every`"), Help: "make `timeout` shorter, or `every` longer"}, at)
 	}
 }
 

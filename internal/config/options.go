@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/http2"
@@ -222,6 +223,8 @@ type Upstream struct {
 	Pool Pool `conf:"pool" aka:"keepalive,keep-alive,connections"`
 	// When an endpoint is left out for a while.
 	Eject Eject `conf:"eject" aka:"ejection,outlier-detection,passive"`
+	// How endpoints are asked whether they are well; they are not unless there is a path, or connect.
+	Health Health `conf:"health" aka:"healthcheck,health-check,health_check,check,checks,active"`
 	// Mend answers that the RFCs let us mend, with a receipt in the log.
 	Repair bool `conf:"repair" flag:"!no-repair"`
 }
@@ -344,6 +347,32 @@ type Eject struct {
 
 // Default implements the defaults.
 func (e *Eject) Default() { e.After = upstream.DefaultEjectAfter }
+
+// Health says how endpoints are asked whether they are well.
+type Health struct {
+	// What is asked for with GET, as in /healthz.
+	Path HealthPath `conf:"path,short" flag:"health-path" aka:"uri,url,target,endpoint"`
+	// Only connect, with a TLS handshake where the endpoint has TLS: for what speaks no HTTP.
+	Connect bool `conf:"connect" flag:"health-connect" aka:"tcp"`
+	// The host to ask for; the endpoint's own unless set.
+	Host string `conf:"host" flag:"health-host"`
+	// The time between two checks of an endpoint, up to a tenth more or less.
+	Every time.Duration `conf:"every" flag:"health-every" zero:"no" aka:"interval,inter,period"`
+	// How long one check may take.
+	Timeout time.Duration `conf:"timeout" flag:"health-timeout" zero:"no"`
+	// Good checks in a row that bring an endpoint back.
+	Rise int `conf:"rise" flag:"health-rise" min:"1" max:"1000" aka:"passes,healthy,successes"`
+	// Bad checks in a row after which an endpoint gets no requests.
+	Fall int `conf:"fall" flag:"health-fall" min:"1" max:"1000" aka:"fails,unhealthy,failures"`
+	// The statuses of an endpoint that is well: one, or the least and the most.
+	Status Statuses `conf:"status" flag:"health-status" aka:"expect,expect-status,codes"`
+}
+
+// Default implements the defaults.
+func (h *Health) Default() {
+	*h = Health{Every: check.DefaultEvery, Timeout: check.DefaultTimeout, Rise: check.DefaultRise, Fall: check.DefaultFall,
+		Status: Statuses{check.DefaultLeast, check.DefaultMost}}
+}
 
 // Site is what is served for a host name.
 type Site struct {

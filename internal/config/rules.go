@@ -213,6 +213,8 @@ var wholeRules = []*Rule{
 		"upstreams:\n  app: [:3000, \"localhost:3000\"]\nsites:\n  any: app\n", "upstreams:\n  app: [:3000, :3001]\nsites:\n  any: app\n"},
 	{"include_conflict", "two files set the same", "No file overrides another: keep the value in one of them. Files may add sites and upstreams to those of others.",
 		"include: other.yaml\ndrain: 10s\n" + site + "-- other.yaml --\ndrain: 30s\n", "include: other.yaml\n" + site + "-- other.yaml --\ndrain: 30s\n"},
+	{"health_never", "health checks that never happen as written", "Checks ask for a path, or only connect; without either there are none.",
+		"upstreams:\n  app: { to: :3000, health: { every: 5s } }\nsites:\n  any: app\n", "upstreams:\n  app: { to: :3000, health: { path: /healthz, every: 5s } }\nsites:\n  any: app\n"},
 	{"include_cycle", "a file that includes itself", "Following the includes leads back to the same file.", "include: other.yaml\n" + site + "-- other.yaml --\ninclude: gatewhy.yaml\n", site},
 	{"include_nothing", "a pattern that matches no file", "Nothing is included. If that may be, leave the line away until there is a file.", "include: conf.d/*.yaml\n" + site, site},
 	{"limit_never", "a limit that another one always comes before", "A line cannot be longer than the head that it is in: the smaller limit holds.",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 )
 
@@ -66,6 +67,7 @@ func Doc(t reflect.Type, field string) string {
 // The forms of texts, for schemas. A ${env.NAME} may stand in any text.
 const (
 	durationPattern = `^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$`
+	statusesPattern = `^[2-5][0-9]{2}(-[2-5][0-9]{2})?$`
 	sizePattern     = `^(0|[0-9]+ ?([kKMGT]i?B|B))$`
 )
 
@@ -85,6 +87,11 @@ func Schema() []byte {
 			case reflect.TypeFor[Address](), reflect.TypeFor[Target](), reflect.TypeFor[Pattern](), reflect.TypeFor[Method](),
 				reflect.TypeFor[Network](), reflect.TypeFor[NodeName](), reflect.TypeFor[Resolver]():
 				return &jsonschema.Schema{Type: "string"}
+			case reflect.TypeFor[HealthPath]():
+				return &jsonschema.Schema{Type: "string", Pattern: "^/"}
+			case reflect.TypeFor[Statuses]():
+				return anyOf(&jsonschema.Schema{Type: "string", Pattern: statusesPattern},
+					&jsonschema.Schema{Type: "integer", Minimum: "200", Maximum: "599"})
 			}
 			return nil
 		},
@@ -115,7 +122,7 @@ func walk(t reflect.Type, all map[string]reflect.Type) {
 	if t == reflect.TypeFor[Proxy]() {
 		t = reflect.TypeFor[Upstream]()
 	}
-	if t.Kind() != reflect.Struct || all[t.Name()] != nil {
+	if t.Kind() != reflect.Struct || all[t.Name()] != nil || t == reflect.TypeFor[Statuses]() {
 		return
 	}
 	all[t.Name()] = t
@@ -167,6 +174,8 @@ func refine(s *jsonschema.Schema, t reflect.Type) {
 				p.Default = x.String()
 			case string, int, bool, float64:
 				p.Default = x
+			case Statuses:
+				p.Default = check.FormatStatus(x.Least, x.Most)
 			}
 		} else if f.Type.Kind() == reflect.Bool {
 			p.Default = false

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/listen"
 	"github.com/gatewhy/gatewhy/internal/route"
@@ -55,6 +56,43 @@ func (r *Resolver) UnmarshalText(b []byte) error {
 
 // MarshalText is the address.
 func (r Resolver) MarshalText() ([]byte, error) { return []byte(r), nil }
+
+// HealthPath is what checks ask for.
+type HealthPath string
+
+// Noun implements the word for messages.
+func (*HealthPath) Noun() string { return "path" }
+
+// UnmarshalText reads a path as package check does.
+func (p *HealthPath) UnmarshalText(b []byte) error {
+	if err := check.ParsePath(string(b)); err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	*p = HealthPath(b)
+	return nil
+}
+
+// MarshalText is the path.
+func (p HealthPath) MarshalText() ([]byte, error) { return []byte(p), nil }
+
+// Statuses are those from Least to Most.
+type Statuses struct{ Least, Most int }
+
+// Noun implements the word for messages.
+func (*Statuses) Noun() string { return "status" }
+
+// UnmarshalText reads statuses as package check does.
+func (s *Statuses) UnmarshalText(b []byte) (err error) {
+	if s.Least, s.Most, err = check.ParseStatus(string(b)); err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (s Statuses) MarshalText() ([]byte, error) {
+	return []byte(check.FormatStatus(s.Least, s.Most)), nil
+}
 
 // Address is a place to listen on.
 type Address struct {

@@ -12,7 +12,7 @@ var house = plan{
 			"internal/incident", "internal/accesslog", "internal/lab", "internal/listen", "internal/certs",
 		}},
 		{"floor 3, life", []string{"internal/exchange"}},
-		{"floor 4, services", []string{"internal/reverse", "internal/admin"}},
+		{"floor 4, services", []string{"internal/reverse", "internal/check", "internal/admin"}},
 		{"floor 5, house", []string{"internal/gateway"}},
 		{"floor 5½, names of its options", []string{"internal/settings", "internal/config"}},
 		{"floor 6, proof", []string{"internal/prove"}},

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/reverse"
@@ -185,13 +186,12 @@ func (g *Gateway) swap(n *generation) {
 	for _, s := range n.graph.services {
 		if s.proxies == nil {
 			s.proxies = make([]*reverse.Proxy, len(g.engine.Loops()))
+			s.checkers = make([]*check.Checker, len(g.engine.Loops()))
 		}
 	}
 	g.onLoops(func(i int, l loop.Loop) {
 		for _, s := range n.graph.services {
-			if s.proxies[i] == nil {
-				s.proxies[i] = reverse.New(l, &s.o.Reverse, s.up)
-			}
+			s.begin(i, l)
 		}
 	})
 	g.graph.Store(n.graph)
@@ -212,7 +212,7 @@ func (g *Gateway) swap(n *generation) {
 			if heir != nil {
 				heir.proxies[i].Inherit(s.proxies[i])
 			}
-			s.proxies[i].Close()
+			s.close(i)
 		}
 	})
 	for i, ln := range g.listeners {

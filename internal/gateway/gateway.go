@@ -18,7 +18,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/accesslog"
 	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/http2"
@@ -52,6 +54,11 @@ type Options struct {
 	// Link are the settings of HTTP/2 connections to the upstream, besides those
 	// that hold for any version.
 	Link http2.LinkOptions
+	// Check says how the endpoints of Upstream are looked at.
+	Check check.Options
+	// Changed hears of each endpoint that comes to another state, besides the access
+	// log. It is called from any loop, must not wait, and may be nil.
+	Changed func(*accesslog.Endpoint)
 	// Upstreams, if there are any, stand in the place of the one that Upstream,
 	// UpstreamCertificate, UpstreamKey, Reverse and Link describe; each has a name of its own.
 	Upstreams []Upstream
@@ -102,6 +109,8 @@ type Gateway struct {
 	servers []*exchange.Server // by loop
 	graph   atomic.Pointer[graph]
 	own     atomic.Pointer[[]netip.AddrPort]
+	log     *accesslog.Sink           // nil if there is none; it never changes
+	tell    func(*accesslog.Endpoint) // likewise
 
 	applying sync.Mutex // held by Apply and Drain, which change the below
 	stopped  atomic.Bool
@@ -119,7 +128,7 @@ type Gateway struct {
 // Start listens and serves. The error names what could not be done; nothing
 // runs then.
 func Start(o Options) (*Gateway, error) {
-	g := &Gateway{}
+	g := &Gateway{log: o.Client.Log, tell: o.Changed}
 	var err error
 	switch {
 	case o.Engine != nil:
@@ -147,6 +156,18 @@ func (g *Gateway) addresses() []netip.AddrPort {
 		return *p
 	}
 	return nil
+}
+
+// changed notes that an endpoint has come to another state.
+func (g *Gateway) changed(c upstream.Change) {
+	line := &accesslog.Endpoint{At: time.Now().UnixNano(), Upstream: c.Upstream, Endpoint: c.Endpoint, From: string(c.From),
+		To: string(c.To), Why: c.Why, Fault: string(c.Fault), For: int64(c.For)}
+	if g.log != nil {
+		g.log.Endpoint(line)
+	}
+	if g.tell != nil {
+		g.tell(line)
+	}
 }
 
 // name fills in who we are to others, and what of old stays. The pseudonym in Via
@@ -261,7 +282,7 @@ func (g *Gateway) Drain(most time.Duration) {
 	g.onLoops(func(i int, l loop.Loop) {
 		g.servers[i].Drain(l.Now().Add(int64(max(most, 1))))
 		for _, s := range services {
-			s.proxies[i].Close()
+			s.close(i)
 		}
 	})
 	if g.o.Client.Log != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/reverse"
@@ -43,6 +44,8 @@ type Upstream struct {
 	// Link are the settings of its HTTP/2 connections, besides those that hold for any
 	// version.
 	Link http2.LinkOptions
+	// Check says how its endpoints are looked at.
+	Check check.Options
 }
 
 // all are the upstreams of o, of which there may be one that is not in the list.
@@ -50,7 +53,7 @@ func (o *Options) all() []Upstream {
 	if len(o.Upstreams) > 0 {
 		return o.Upstreams
 	}
-	return []Upstream{{Options: o.Upstream, CertificateFile: o.UpstreamCertificate, KeyFile: o.UpstreamKey, Reverse: o.Reverse, Link: o.Link}}
+	return []Upstream{{Options: o.Upstream, CertificateFile: o.UpstreamCertificate, KeyFile: o.UpstreamKey, Reverse: o.Reverse, Link: o.Link, Check: o.Check}}
 }
 
 // graph is what requests go through: sites, routes, upstreams. It never changes;
@@ -64,9 +67,33 @@ type graph struct {
 // service is an upstream with its parts on the loops. While its settings stay the
 // same it stays, from one graph to the next.
 type service struct {
-	o       Upstream // as given, with the certificate loaded
-	up      *upstream.Upstream
-	proxies []*reverse.Proxy // by loop
+	o  Upstream // as given, with the certificate loaded
+	up *upstream.Upstream
+	// By loop. Without checks the checkers are nil.
+	proxies  []*reverse.Proxy
+	checkers []*check.Checker
+}
+
+// checker is what others take health checks for in their logs.
+const checker = "gatewhy (health check)"
+
+// begin makes the parts of s that belong to a loop, unless they are there.
+func (s *service) begin(i int, l loop.Loop) {
+	if s.proxies[i] != nil {
+		return
+	}
+	s.proxies[i] = reverse.New(l, &s.o.Reverse, s.up)
+	if s.o.Check.On() {
+		s.checkers[i] = check.Start(l, len(s.checkers), s.up, &s.o.Check, checker)
+	}
+}
+
+// close ends them.
+func (s *service) close(i int) {
+	if c := s.checkers[i]; c != nil {
+		c.Close()
+	}
+	s.proxies[i].Close()
 }
 
 // compile checks the options as a whole and makes a graph of them. Services of
@@ -150,7 +177,7 @@ func (g *Gateway) service(u Upstream, from *graph) (*service, error) {
 	}
 	s := &service{o: u}
 	options := u.Options
-	options.Own = g.addresses
+	options.Own, options.Changed = g.addresses, g.changed
 	options.Share = s.share()
 	var err error
 	if s.up, err = upstream.New(options); err != nil {
@@ -158,6 +185,11 @@ func (g *Gateway) service(u Upstream, from *graph) (*service, error) {
 	}
 	if old != nil {
 		s.up.Inherit(old.up)
+		for _, e := range s.up.Endpoints() {
+			if !s.o.Check.On() {
+				e.Up("nobody checks it any more")
+			}
+		}
 	}
 	return s, nil
 }
@@ -185,7 +217,7 @@ func (s *service) share() upstream.Share {
 // compared: with one they are not the same.
 func (u *Upstream) same(o *Upstream) bool {
 	a, b := *u, *o
-	if a.Own != nil || b.Own != nil || a.Share != nil || b.Share != nil || a.Reverse.Spool != nil || b.Reverse.Spool != nil {
+	if a.Own != nil || b.Own != nil || a.Changed != nil || b.Changed != nil || a.Share != nil || b.Share != nil || a.Reverse.Spool != nil || b.Reverse.Spool != nil {
 		return false
 	}
 	if a.CA != b.CA && (a.CA == nil || b.CA == nil || !a.CA.Equal(b.CA)) {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatewhy/gatewhy/internal/certs"
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/http2"
@@ -94,6 +95,14 @@ var cases = []struct {
 	{"no-repair", "false", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.AllowResponse},
 	{"eject-after", "9", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: 9}},
 	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
+	{"health-path", "/healthz", func(o *gateway.Options) any { return o.Check.Path }, "/healthz"},
+	{"health-connect", "true", func(o *gateway.Options) any { return o.Check.Connect }, true},
+	{"health-host", "app.example", func(o *gateway.Options) any { return o.Check.Host }, "app.example"},
+	{"health-every", "3s", func(o *gateway.Options) any { return o.Check.Every }, 3 * time.Second},
+	{"health-timeout", "4s", func(o *gateway.Options) any { return o.Check.Timeout }, 4 * time.Second},
+	{"health-rise", "5", func(o *gateway.Options) any { return o.Check.Rise }, 5},
+	{"health-fall", "6", func(o *gateway.Options) any { return o.Check.Fall }, 6},
+	{"health-status", "204", func(o *gateway.Options) any { return [2]int{o.Check.Least, o.Check.Most} }, [2]int{204, 204}},
 	{"resolver", "127.0.0.1:53", func(o *gateway.Options) any { return o.Upstream.Resolver }, "127.0.0.1:53"},
 	{"upstream-server-name", "app.example", func(o *gateway.Options) any { return o.Upstream.ServerName }, "app.example"},
 	{"upstream-http2", "on", func(o *gateway.Options) any { return o.Upstream.HTTP2 }, upstream.OnlyHTTP2},
@@ -147,8 +156,10 @@ func TestDefaultsAreTrue(t *testing.T) {
 		"timeout-tls": upstream.DefaultSecure, "pool-idle": upstream.DefaultIdle,
 		"tls-min": uint16(tls.VersionTLS12), "tls-ticket-rotation": certs.DefaultRotation, "timeout-client-tls": exchange.DefaultHandshake,
 		"retry-budget": upstream.Budget{Share: upstream.DefaultBudgetShare},
-		"eject-after":  upstream.Eject{After: upstream.DefaultEjectAfter},
-		"pool-shared":  upstream.DefaultMaxShared, "pool-streams": http2.DefaultStreams,
+		"health-path":  "", "health-connect": false, "health-host": "", "health-every": check.DefaultEvery, "health-timeout": check.DefaultTimeout,
+		"health-rise": check.DefaultRise, "health-fall": check.DefaultFall, "health-status": [2]int{check.DefaultLeast, check.DefaultMost},
+		"eject-after": upstream.Eject{After: upstream.DefaultEjectAfter},
+		"pool-shared": upstream.DefaultMaxShared, "pool-streams": http2.DefaultStreams,
 		"timeout-h2-ping": [2]time.Duration{http2.DefaultPing, http2.DefaultPong},
 		// The pair is that of a request and an answer; help names both figures.
 		"max-head":   [2]int{h1.DefaultRequest.Head, h1.DefaultRequest.Head},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 
 	"github.com/gatewhy/gatewhy/internal/certs"
@@ -161,6 +162,22 @@ var table = []*Setting{
 		})},
 	{"eject-after", rescue, "N", strconv.Itoa(upstream.DefaultEjectAfter),
 		"failures in a row that leave an endpoint out for a while, never the last one; 0 = never", eject},
+
+	{"health-path", rescue, "PATH", "", "what every endpoint is asked for again and again, as in /healthz; those that do not answer well get no requests", healthPath},
+	{"health-connect", rescue, "", "", "check endpoints by connecting only, with a TLS handshake to https://",
+		boolean(func(o *gateway.Options, yes bool) { o.Check.Connect = yes })},
+	{"health-host", rescue, "HOST", "", "the host that checks ask for; the endpoint's own unless set",
+		text(func(o *gateway.Options, s string) { o.Check.Host = s })},
+	{"health-every", rescue, "DURATION", conf.FormatDuration(check.DefaultEvery), "the time between two checks of an endpoint, up to a tenth more or less",
+		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Check.Every })},
+	{"health-timeout", rescue, "DURATION", conf.FormatDuration(check.DefaultTimeout), "how long one check may take",
+		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Check.Timeout })},
+	{"health-rise", rescue, "N", strconv.Itoa(check.DefaultRise), "good checks in a row that bring an endpoint back",
+		number(1, 1000, func(o *gateway.Options, n int) { o.Check.Rise = n })},
+	{"health-fall", rescue, "N", strconv.Itoa(check.DefaultFall), "bad checks in a row after which an endpoint gets no requests",
+		number(1, 1000, func(o *gateway.Options, n int) { o.Check.Fall = n })},
+	{"health-status", rescue, "STATUS", check.FormatStatus(check.DefaultLeast, check.DefaultMost), "the statuses of an endpoint that is well: one, or two as in 200-299",
+		healthStatus},
 
 	{"resolver", upstreams, "ADDRESS", "", "DNS server to ask, an IP address with or without port; those of resolv.conf unless set",
 		text(func(o *gateway.Options, s string) { o.Upstream.Resolver = s })},
@@ -383,6 +400,19 @@ func eject(o *gateway.Options, v string) error {
 			o.Upstream.Eject.After, o.Upstream.Eject.Share = -1, -1
 		}
 	})(o, v)
+}
+
+func healthPath(o *gateway.Options, v string) error {
+	if err := check.ParsePath(v); err != nil {
+		return err
+	}
+	o.Check.Path = v
+	return nil
+}
+
+func healthStatus(o *gateway.Options, v string) (err error) {
+	o.Check.Least, o.Check.Most, err = check.ParseStatus(v)
+	return err
 }
 
 func whenHTTP2(o *gateway.Options, v string) error {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,9 @@ type health struct {
 	times atomic.Int32 // ejections since it was last well for long
 	back  atomic.Int64 // loop.Time when it was last let in again
 	why   atomic.Pointer[fault.ID]
+
+	down   atomic.Bool            // by checks, see Fail
+	reason atomic.Pointer[string] // of it
 }
 
 // window counts what one loop saw of an endpoint lately.
@@ -113,6 +117,9 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 		if until := h.until.Load(); until != 0 && now >= loop.Time(until) && h.until.CompareAndSwap(until, 0) {
 			h.probe.Store(0)
 			h.back.Store(int64(now))
+			if !h.down.Load() {
+				e.change(StateEjected, StateUp, "a request to it went well", "", 0)
+			}
 		}
 		return
 	}
@@ -132,7 +139,7 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 	o := &p.up.o.Eject
 	if until := h.until.Load(); until != 0 {
 		if now >= loop.Time(until) { // the probe failed
-			e.eject(now, until, o)
+			e.eject(now, until, o, "the request that tried it again failed", row.ID)
 		}
 		return
 	}
@@ -140,8 +147,13 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 	if o.After > 0 && failures >= o.After ||
 		o.Share > 0 && n >= shareLeast && float64(b.window.bad) >= o.Share*float64(n) {
 		if p.up.othersUp(e) {
+			bad := b.window.bad
 			b.window = window{began: now}
-			e.eject(now, 0, o)
+			why := fmt.Sprintf("%d failures in a row", failures)
+			if o.After <= 0 || failures < o.After {
+				why = fmt.Sprintf("%d of its last %d requests failed", bad, n)
+			}
+			e.eject(now, 0, o, why, row.ID)
 		}
 	}
 }
@@ -155,7 +167,7 @@ func against(id fault.ID, row *fault.Row) bool {
 }
 
 // eject leaves e out from now on, unless another loop did so just now.
-func (e *Endpoint) eject(now loop.Time, was int64, o *Eject) {
+func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id fault.ID) {
 	h := &e.health
 	if now-loop.Time(h.back.Load()) > loop.Time(o.Max) && was == 0 {
 		h.times.Store(0) // it was well for long: old sins are forgotten
@@ -171,6 +183,13 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject) {
 	if h.until.CompareAndSwap(was, int64(now.Add(int64(d)))) {
 		h.times.Add(1)
 		h.probe.Store(0)
+		from := StateUp
+		if was != 0 {
+			from = StateEjected
+		}
+		if !h.down.Load() {
+			e.change(from, StateEjected, why, id, d)
+		}
 	}
 }
 
@@ -178,7 +197,7 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject) {
 // last two at once; Pick lives with all being ejected.
 func (u *Upstream) othersUp(e *Endpoint) bool {
 	for _, o := range u.endpoints {
-		if o != e && o.health.until.Load() == 0 {
+		if o != e && o.health.until.Load() == 0 && !o.health.down.Load() {
 			return true
 		}
 	}

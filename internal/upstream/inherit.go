@@ -36,6 +36,8 @@ func (e *Endpoint) inherit(old *Endpoint, resolver bool) {
 	h.times.Store(o.times.Load())
 	h.back.Store(o.back.Load())
 	h.why.Store(o.why.Load())
+	h.down.Store(o.down.Load())
+	h.reason.Store(o.reason.Load())
 	e.habit.limit.Store(old.habit.limit.Load())
 	e.habit.seen.Store(old.habit.seen.Load())
 	e.habit.last.Store(old.habit.last.Load())

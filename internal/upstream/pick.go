@@ -14,6 +14,7 @@ const (
 	up      rank = iota // well, or due for a probe
 	shy                 // could not be reached a moment ago
 	ejected             // left out
+	down                // checks say that it is down
 	tried               // has had this request before
 )
 
@@ -22,8 +23,9 @@ const (
 // choices the load stays even, and slow endpoints get less, at no cost
 // (Mitzenmacher, The Power of Two Choices, 2001).
 //
-// It never returns one of those tried while another is left, and an ejected
-// one only when no other is left, or as a probe once its time is over. With at
+// It never returns one of those tried while another is left, an ejected one only when
+// no other is left, or as a probe once its time is over, and one that is down only when
+// there is nothing better: a check may be wrong, and a try costs less than none. With at
 // least one target there always is an endpoint, so the fault is nil; it is for
 // callers that treat all pickers alike.
 func (p *Local) Pick(before []*Endpoint) (*Endpoint, *fault.Fault) {
@@ -84,6 +86,8 @@ func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
 	switch until := loop.Time(h.until.Load()); {
 	case slices.Contains(before, e):
 		return tried
+	case h.down.Load():
+		return down
 	case until != 0 && (now < until || now < loop.Time(h.probe.Load())):
 		return ejected
 	case until == 0 && now < loop.Time(h.shy.Load()):

@@ -102,6 +102,9 @@ type Options struct {
 	// Resolver is the DNS server to ask, an IP address with or without port; ""
 	// means those of /etc/resolv.conf.
 	Resolver string
+	// Changed hears of each endpoint that comes to another state. It is called from any
+	// loop, must not wait, and may be nil.
+	Changed func(Change)
 	// Own tells the addresses that this gateway listens on, so that it never
 	// sends a request to itself (RFC 9110 §7.3.3). It is asked at each dial,
 	// from any loop, and may be nil.
@@ -228,6 +231,9 @@ func (p *Local) Close() {
 // EndpointState is what a status page says of one endpoint.
 type EndpointState struct {
 	Name string
+	// State is how it is, and Down why checks say that it is down, "" if they do not.
+	State State
+	Down  string
 	// Ejected: it gets no requests but probes, unless all are ejected.
 	Ejected bool
 	// Until is when an ejected endpoint gets its next probe; 0 if it is up.
@@ -256,6 +262,10 @@ func (u *Upstream) State() []EndpointState {
 			IdleLimit: time.Duration(e.habit.limit.Load()),
 		}
 		s.Ejected = s.Until != 0
+		s.State = e.State()
+		if r := e.health.reason.Load(); r != nil && s.State == StateDown {
+			s.Down = *r
+		}
 		if why := e.health.why.Load(); why != nil && (s.Ejected || s.Failures > 0) {
 			s.Why = *why
 		}

@@ -135,6 +135,17 @@ func (p *process) await(words string) string {
 // awaitTimes is await for words that are said again and again.
 func (p *process) awaitTimes(words string, times int) string {
 	p.t.Helper()
+	return p.awaitIn(&p.talk, words, times)
+}
+
+// awaitPrinted is await for what the program writes to standard output.
+func (p *process) awaitPrinted(words string) string {
+	p.t.Helper()
+	return p.awaitIn(&p.out, words, 1)
+}
+
+func (p *process) awaitIn(b *bytes.Buffer, words string, times int) string {
+	p.t.Helper()
 	late := false
 	timer := time.AfterFunc(patience, func() {
 		p.mu.Lock()
@@ -145,7 +156,7 @@ func (p *process) awaitTimes(words string, times int) string {
 	defer timer.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for strings.Count(p.talk.String(), words) < times {
+	for strings.Count(b.String(), words) < times {
 		ended := false
 		select {
 		case <-p.done:
@@ -157,7 +168,7 @@ func (p *process) awaitTimes(words string, times int) string {
 		}
 		p.change.Wait()
 	}
-	return p.talk.String()
+	return b.String()
 }
 
 func (p *process) said() string {

@@ -1,0 +1,79 @@
+package upstream
+
+import (
+	"time"
+
+	"github.com/gatewhy/gatewhy/fault"
+)
+
+// State is how an endpoint is, as far as picking goes.
+type State string
+
+// The states. Which one an endpoint is in follows from what attempts on it met and
+// from checks: it is down if the last checks failed, else ejected if requests failed,
+// else up.
+const (
+	// StateUp: it gets its share of requests.
+	StateUp State = "up"
+	// StateEjected: requests to it failed, so it gets none for a while, then one as a
+	// probe.
+	StateEjected State = "ejected"
+	// StateDown: checks of it failed, so it gets none until they go well.
+	StateDown State = "down"
+)
+
+// Change is an endpoint's way from one state to another.
+type Change struct {
+	Upstream, Endpoint string
+	// From is where it was; the same as To if an endpoint that was ejected is so for
+	// longer.
+	From, To State
+	// Why is a clause for people. Fault is what the last failure was, "" if it was
+	// none that requests meet.
+	Why   string
+	Fault fault.ID
+	// For is how long it is ejected; 0 else.
+	For time.Duration
+}
+
+// change tells whoever wants to know. It is called from any loop and from outside.
+func (e *Endpoint) change(from, to State, why string, id fault.ID, d time.Duration) {
+	if f := e.up.o.Changed; f != nil {
+		f(Change{e.up.o.Name, e.target.Name, from, to, why, id, d})
+	}
+}
+
+// passive is the state that attempts have led to.
+func (e *Endpoint) passive() State {
+	if e.health.until.Load() != 0 {
+		return StateEjected
+	}
+	return StateUp
+}
+
+// State is the state that the endpoint is in.
+func (e *Endpoint) State() State {
+	if e.health.down.Load() {
+		return StateDown
+	}
+	return e.passive()
+}
+
+// Down reports whether checks found that the endpoint is down.
+func (e *Endpoint) Down() bool { return e.health.down.Load() }
+
+// Fail makes the endpoint down: it gets requests only where no other one is left.
+func (e *Endpoint) Fail(why string) {
+	e.health.reason.Store(&why)
+	if from := e.passive(); e.health.down.CompareAndSwap(false, true) {
+		e.change(from, StateDown, why, "", 0)
+	}
+}
+
+// Up ends what Fail began. It slowly gets requests again if they were what failed.
+func (e *Endpoint) Up(why string) {
+	if e.health.down.CompareAndSwap(true, false) {
+		e.health.reason.Store(nil)
+		e.change(StateDown, e.passive(), why, "", 0)
+	}
+}
