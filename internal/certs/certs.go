@@ -176,6 +176,21 @@ func (s *Store) Fingerprint() string { return s.print }
 // Warnings say of each file what clients will not like, and the way out.
 func (s *Store) Warnings() []string { return s.warnings }
 
+// Expiry is when a certificate ends.
+type Expiry struct {
+	Name     string // the first that it is for
+	NotAfter time.Time
+}
+
+// Expiries are those of all certificates, in the order of the options.
+func (s *Store) Expiries() (list []Expiry) {
+	for i := range s.certs {
+		c := s.certs[i].Leaf
+		list = append(list, Expiry{cmp.Or(slices.Concat(c.DNSNames, []string{c.Subject.CommonName})[0], c.SerialNumber.String()), c.NotAfter})
+	}
+	return list
+}
+
 // Close ends the rotation of keys. The configuration may still be in use.
 func (s *Store) Close() {
 	if s.stop != nil {

@@ -22,6 +22,7 @@ const upstreamName = "app"
 // proxyFlags are the flags that are not settings of the gateway itself.
 type proxyFlags struct {
 	log, logFile, runDir string
+	admin                string
 	drain                string
 	plain                bool
 	printConfig          bool
@@ -61,7 +62,8 @@ func (f *proxyFlags) addTo(flags *pflag.FlagSet) {
 		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
 	flags.BoolVar(&f.plain, "plain", false, "no colour")
 	flags.StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
-	group(flags, generalGroup, "log", "log-file", "drain", "plain", "run-dir")
+	flags.StringVar(&f.admin, "admin-listen", "", "`ADDRESS` where /metrics, /healthz and /readyz are served in plain HTTP, as in localhost:2502")
+	group(flags, generalGroup, "log", "log-file", "drain", "plain", "run-dir", "admin-listen")
 }
 
 func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
@@ -98,7 +100,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, h2c://app, unix:/run/app.sock")
 	}
 	p := &plan{
-		options: o, at: at, log: f.log, logFile: f.logFile, runDir: f.runDir, drain: drain, plain: f.plain,
+		options: o, at: at, log: f.log, logFile: f.logFile, runDir: f.runDir, admin: f.admin, drain: drain, plain: f.plain,
 		from: "no config file, 1 route from flags",
 		another: func(taken, free string) string {
 			return "gatewhy proxy " + strings.Join(append([]string{strings.Replace(args[0], taken, free, 1)}, args[1:]...), " ")

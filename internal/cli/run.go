@@ -96,7 +96,7 @@ func planOf(l *config.Loaded, path string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{options: o, log: g.Log.Format, logFile: g.Log.File, runDir: g.Admin.Dir, drain: g.Drain, loaded: l, file: path,
+	p := &plan{options: o, log: g.Log.Format, logFile: g.Log.File, runDir: g.Admin.Dir, admin: string(g.Admin.Listen), drain: g.Drain, loaded: l, file: path,
 		another: func(taken, free string) string { return "listen on " + free + " in " + path }}
 	for _, a := range g.Listen.HTTP {
 		p.at = append(p.at, &place{Place: a.Place})
@@ -132,6 +132,7 @@ func (s *service) reload() admin.Reload {
 	defer s.reloading.Unlock()
 	before := s.gateway.Upstreams()
 	r := s.reread()
+	s.reloads.note(r.Done)
 	s.report(&r)
 	if subjects := s.subjects(before); r.Done && len(subjects) > 0 {
 		s.begin(func(ctx context.Context) { s.look(ctx, subjects, false) })

@@ -30,6 +30,7 @@ type plan struct {
 	// log is a form, "" for the one that suits where it goes; logFile and runDir are
 	// "" for standard output and for the first directory that works.
 	log, logFile, runDir string
+	admin                string // where metrics are served; "" for nowhere
 	drain                time.Duration
 	plain                bool // no colour
 	// connections is what somebody calls the setting by which he asked for so many,
@@ -54,10 +55,12 @@ type service struct {
 	gateway *gateway.Gateway
 	log     *accessLog
 	admin   *admin.Server
+	public  *admin.Metrics // nil without an address for it
 	started time.Time
 	stops   chan bool // what the admin socket asks for: true is at once
 
 	reloading sync.Mutex // held by a reload
+	reloads   reloads
 
 	mu     sync.Mutex
 	plan   *plan     // the one in force
@@ -119,6 +122,13 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
 	} else {
 		defer s.admin.Close()
+	}
+	if p.admin != "" {
+		if s.public, err = admin.Serve(admin.Public{Listen: p.admin, Metrics: s.metrics, Ready: s.ready}); err != nil {
+			e.complain(fmt.Errorf("no metrics: %w", err), "admin.listen, or --admin-listen, names another address; requests are served all the same")
+		} else {
+			defer s.public.Close()
+		}
 	}
 	s.say()
 	subjects := s.subjects(nil)

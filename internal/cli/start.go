@@ -44,8 +44,11 @@ func (s *service) say() {
 		}
 		s.e.warn(trusting + ": anybody on the way to the https:// upstreams can read and change everything")
 	}
-	if p.loaded != nil {
+	switch {
+	case p.loaded != nil:
 		s.overview(p)
+	case s.public != nil:
+		fmt.Fprintf(s.e.err, "  metrics    http://%s/metrics\n\n", s.public.Addr())
 	}
 }
 
@@ -58,6 +61,9 @@ func (s *service) overview(p *plan) {
 			label = "listening"
 		}
 		fmt.Fprintf(&b, "  %-9s  %s\n", label, u)
+	}
+	if s.public != nil {
+		fmt.Fprintf(&b, "  %-9s  http://%s/metrics\n", "metrics", s.public.Addr())
 	}
 	b.WriteString("\n")
 	s.routes(&b, p.loaded.Gateway)

@@ -47,7 +47,7 @@ type Gateway struct {
 	Log Log `conf:"log" aka:"access-log,logging,logs,access_log"`
 	// How long a stop waits for requests under way; less than the 90s after which systemd kills.
 	Drain time.Duration `conf:"drain" flag:"drain" aka:"grace-period,shutdown-timeout"`
-	// The socket that gatewhy explain asks.
+	// What is for operators: the socket that gatewhy explain asks, metrics.
 	Admin Admin `conf:"admin"`
 	// What runs the event loops.
 	Engine Engine `conf:"engine"`
@@ -188,10 +188,12 @@ type Log struct {
 	File string `conf:"file,file,env" flag:"log-file" aka:"path,output"`
 }
 
-// Admin is the socket for questions.
+// Admin is what is for operators.
 type Admin struct {
 	// The directory of the socket; /run/gatewhy or the user's own unless set.
 	Dir string `conf:"dir,short,file,env" flag:"run-dir" aka:"directory,socket"`
+	// Where /metrics, /healthz and /readyz are served in plain HTTP, as in localhost:2502; nowhere unless set.
+	Listen AdminAddress `conf:"listen,env" flag:"admin-listen" aka:"metrics,address,port"`
 }
 
 // Engine says what runs the event loops.

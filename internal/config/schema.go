@@ -85,7 +85,7 @@ func Schema() []byte {
 			case reflect.TypeFor[Proxy]():
 				return anyOf(&jsonschema.Schema{Type: "string"}, &jsonschema.Schema{Ref: "#/$defs/Upstream"})
 			case reflect.TypeFor[Address](), reflect.TypeFor[Target](), reflect.TypeFor[Pattern](), reflect.TypeFor[Method](),
-				reflect.TypeFor[Network](), reflect.TypeFor[NodeName](), reflect.TypeFor[Resolver]():
+				reflect.TypeFor[Network](), reflect.TypeFor[NodeName](), reflect.TypeFor[Resolver](), reflect.TypeFor[AdminAddress]():
 				return &jsonschema.Schema{Type: "string"}
 			case reflect.TypeFor[HealthPath]():
 				return &jsonschema.Schema{Type: "string", Pattern: "^/"}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -56,6 +57,33 @@ func (r *Resolver) UnmarshalText(b []byte) error {
 
 // MarshalText is the address.
 func (r Resolver) MarshalText() ([]byte, error) { return []byte(r), nil }
+
+// AdminAddress is a TCP address to serve metrics on.
+type AdminAddress string
+
+// Noun implements the word for messages.
+func (*AdminAddress) Noun() string { return "address" }
+
+// UnmarshalText reads a host, or none for all, and a port.
+func (a *AdminAddress) UnmarshalText(b []byte) error {
+	s := string(b)
+	_, port, err := net.SplitHostPort(s)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		bad := &conf.Bad{Name: "bad_address", Message: fmt.Sprintf("`%s` is no address with a port", s), Help: "write one such as localhost:2502"}
+		if _, err := strconv.ParseUint(s, 10, 16); err == nil {
+			bad.With, bad.Unsure, bad.Help = "localhost:"+s, true, "write"
+		}
+		return bad
+	}
+	*a = AdminAddress(s)
+	return nil
+}
+
+// MarshalText is the address.
+func (a AdminAddress) MarshalText() ([]byte, error) { return []byte(a), nil }
 
 // HealthPath is what checks ask for.
 type HealthPath string

@@ -17,6 +17,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/metrics"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
@@ -108,6 +109,7 @@ type Server struct {
 	conns    conn    // ring of all connections
 	open     int
 	shakes   Handshakes
+	counters metrics.Counters
 	http2    *http2.ServerOptions // as new connections have them
 	streams  http2.Streams
 	draining bool
@@ -126,6 +128,9 @@ func NewServer(l loop.Loop, o *Options, r Router) *Server {
 	s.conns.next, s.conns.prev = &s.conns, &s.conns
 	return s
 }
+
+// Counters are what the server's exchanges came to. Use them on its loop.
+func (s *Server) Counters() *metrics.Counters { return &s.counters }
 
 // Use makes o the settings of connections and exchanges that begin from now on. Log
 // and Via stay what they were. It must be called on the server's loop.

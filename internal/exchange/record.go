@@ -18,6 +18,7 @@ func (x *Exchange) record() {
 			x.Opts.Incidents.Keep(t)
 		}
 	}
+	x.server.counters.Record(t)
 	if x.server.log != nil {
 		x.server.log.Write(t)
 	}

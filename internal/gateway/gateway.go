@@ -26,6 +26,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/metrics"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
@@ -122,6 +123,7 @@ type Gateway struct {
 
 	counting   sync.Mutex
 	handshakes exchange.Handshakes // as of the last count
+	counters   *metrics.Counters   // as of the end; nil before
 	ended      bool                // the loops do not run any more
 }
 
@@ -215,6 +217,31 @@ func (g *Gateway) Handshakes() exchange.Handshakes {
 	return g.handshakes
 }
 
+// Counters are the sums of what the exchanges of all loops came to, and how many
+// client connections are open. It must not be called from a task.
+func (g *Gateway) Counters() (c *metrics.Counters, open int) {
+	g.counting.Lock()
+	defer g.counting.Unlock()
+	if g.ended {
+		return g.counters, 0
+	}
+	return g.sum()
+}
+
+func (g *Gateway) sum() (c *metrics.Counters, open int) {
+	c = new(metrics.Counters)
+	for i, l := range g.engine.Loops() { // one behind the other: they add to the same
+		done := make(chan struct{})
+		l.Post(func() {
+			defer close(done)
+			c.Add(g.servers[i].Counters())
+			open += g.servers[i].Open()
+		})
+		<-done
+	}
+	return c, open
+}
+
 // count asks the loops, which run.
 func (g *Gateway) count() {
 	var all exchange.Handshakes
@@ -266,6 +293,9 @@ func (g *Gateway) Upstreams() (list []*upstream.Upstream) {
 // Upstream is the first of Upstreams.
 func (g *Gateway) Upstream() *upstream.Upstream { return g.graph.Load().services[0].up }
 
+// Stopping reports whether Drain was called.
+func (g *Gateway) Stopping() bool { return g.stopped.Load() }
+
 // Drain stops accepting, lets exchanges end for at most the given time, breaks
 // what is left, and returns when nothing runs any more. Further calls do nothing.
 func (g *Gateway) Drain(most time.Duration) {
@@ -290,6 +320,7 @@ func (g *Gateway) Drain(most time.Duration) {
 	}
 	g.counting.Lock()
 	g.count()
+	g.counters, _ = g.sum()
 	g.ended = true
 	g.counting.Unlock()
 	g.engine.Close()
