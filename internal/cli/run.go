@@ -131,8 +131,10 @@ func (s *service) reload() admin.Reload {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	before := s.gateway.Upstreams()
+	s.notify.say(reloading()...)
 	r := s.reread()
 	s.reloads.note(r.Done)
+	s.notify.say("READY=1", "STATUS="+s.status()) // also if it was refused: it goes on as before
 	s.report(&r)
 	if subjects := s.subjects(before); r.Done && len(subjects) > 0 {
 		s.begin(func(ctx context.Context) { s.look(ctx, subjects, false) })

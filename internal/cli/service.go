@@ -56,6 +56,7 @@ type service struct {
 	log     *accessLog
 	admin   *admin.Server
 	public  *admin.Metrics // nil without an address for it
+	notify  *notifier
 	started time.Time
 	stops   chan bool // what the admin socket asks for: true is at once
 
@@ -129,6 +130,12 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		} else {
 			defer s.public.Close()
 		}
+	}
+	s.notify = e.notifier()
+	defer s.notify.close()
+	s.notify.say("READY=1", "STATUS="+s.status())
+	if s.notify.watchdog > 0 {
+		s.begin(s.alive)
 	}
 	s.say()
 	subjects := s.subjects(nil)
@@ -234,6 +241,7 @@ func (s *service) wait(signals <-chan os.Signal) {
 	draining := false
 	drain := func() {
 		draining = true
+		s.notify.say("STOPPING=1", "STATUS=requests under way are ending")
 		p, _ := s.now()
 		fmt.Fprintf(s.e.err, "\nstopping: requests under way have %s to end · again = at once\n", conf.FormatDuration(p.drain))
 		go func() { // ends when the gateway has
@@ -248,6 +256,7 @@ func (s *service) wait(signals <-chan os.Signal) {
 		case atOnce := <-s.stops:
 			switch {
 			case atOnce:
+				s.notify.say("STOPPING=1")
 				fmt.Fprintln(s.e.err, "\nstopping at once")
 				s.log.flush(drained)
 				return

@@ -11,6 +11,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -292,6 +293,24 @@ func (g *Gateway) Upstreams() (list []*upstream.Upstream) {
 
 // Upstream is the first of Upstreams.
 func (g *Gateway) Upstream() *upstream.Upstream { return g.graph.Load().services[0].up }
+
+// Turns reports whether every loop runs what it is given, which takes until it has, or
+// until ctx ends. It must not be called from a task.
+func (g *Gateway) Turns(ctx context.Context) bool {
+	loops := g.engine.Loops()
+	turned := make(chan struct{}, len(loops)) // no loop waits here
+	for _, l := range loops {
+		l.Post(func() { turned <- struct{}{} })
+	}
+	for range loops {
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
 
 // Stopping reports whether Drain was called.
 func (g *Gateway) Stopping() bool { return g.stopped.Load() }

@@ -91,9 +91,15 @@ func environment(dir string) []string {
 // launch starts a program and sees to it that it ends with the test.
 func launch(t *testing.T, name string, args ...string) *process {
 	t.Helper()
+	return launchIn(t, nil, name, args...)
+}
+
+// launchIn is launch with more of an environment.
+func launchIn(t *testing.T, more []string, name string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.change = sync.NewCond(&p.mu)
-	p.cmd.Env = environment(t.TempDir())
+	p.cmd.Env = append(environment(t.TempDir()), more...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.Stdout, p.cmd.Stderr = sink{p, &p.out}, sink{p, &p.talk}
 	if err := p.cmd.Start(); err != nil {
