@@ -96,6 +96,9 @@ func (g *Gateway) client(c *exchange.Options) {
 	c.Node, c.Via = string(g.Node), string(g.Node)
 	t, l, h := &g.Timeout, &g.Limits, &g.HTTP2
 	c.Handshake, c.Total = t.TLS, t.Total
+	for _, n := range g.TrustedProxies {
+		c.TrustedProxies = append(c.TrustedProxies, n.Prefix)
+	}
 	c.Times = http1.Timeouts{Head: t.Head, Body: t.Body, KeepAlive: t.KeepAlive, Reply: t.Reply}
 	limit(&c.Limits, l.Head, l.Line, l.StartLine, l.Fields, l.Body)
 	c.MaxConnections = l.Connections

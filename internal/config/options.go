@@ -37,6 +37,8 @@ type Gateway struct {
 	Upstreams map[string]*Upstream `conf:"upstreams" aka:"backends,services,clusters,backend,servers"`
 	// What is served, by the host name that clients ask for.
 	Sites map[string]*Site `conf:"sites,required" aka:"hosts,servers,vhosts,server,virtualhosts,domains"`
+	// Networks of proxies in front of the gateway, a unix socket being 127.0.0.1: who the client is is what they say in X-Forwarded-For.
+	TrustedProxies []Network `conf:"trusted-proxies" flag:"trusted-proxies" aka:"trusted_proxies,set_real_ip_from,real-ip"`
 	// How long clients may take.
 	Timeout ClientTimeout `conf:"timeout" aka:"timeouts"`
 	// What clients may send.

@@ -26,6 +26,7 @@ type conn struct {
 	plain      bool       // it speaks plain HTTP to a TLS listener
 	idle       bool       // it is at rest
 	trusted    bool
+	proxy      bool    // it speaks for others: see Exchange.spokenFor
 	addressed  uint8   // length of the client's address in added
 	added      []byte  // the fields that every request of it carries on
 	local      *[]byte // where the client connected to; nil until that was asked
@@ -92,10 +93,10 @@ func (s *Server) accept(stream loop.Stream) *conn {
 	remote := stream.Remote()
 	if ip := remote.IP.Addr().Unmap(); ip.IsValid() {
 		c.forward(ip.AppendTo(s.text[:0]))
-		c.trusted = ip.IsLoopback()
+		c.trusted, c.proxy = ip.IsLoopback(), s.o.trusts(ip)
 	} else {
 		c.forward([]byte("unix"))
-		c.trusted = true
+		c.trusted, c.proxy = true, s.o.trusts(here)
 	}
 	return c
 }

@@ -8,6 +8,7 @@ package exchange
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -87,6 +88,9 @@ type Options struct {
 	Detail Detail
 	// Contact is an email address or URL that error pages offer; "" for none.
 	Contact string
+	// TrustedProxies are the networks of proxies in front of us, which say who the
+	// client is; see Exchange.spokenFor.
+	TrustedProxies []netip.Prefix
 	// MaxConnections bounds the client connections of each loop; 0 means no limit.
 	MaxConnections int
 	Log            *accesslog.Sink // nil for no access log
@@ -203,6 +207,10 @@ type Exchange struct {
 	// grpc: the request is a call of gRPC; patience is its own limit, 0 if it set none.
 	grpc     bool
 	patience time.Duration
+	// What a trusted proxy says of its client: the address, as text, and what goes on.
+	client     netip.Addr
+	clientText [longestAddress]byte
+	added      []byte
 	// reading is what an HTTP/1.1 client needs while it reads a request.
 	reading http1.Reading
 	// tunnelled counts the client's bytes behind a switch of protocols.
@@ -227,6 +235,9 @@ func (s *Server) take(c *conn, client Client) *Exchange {
 	return x
 }
 
+// addedKept bounds the memory that an exchange keeps for what proxies said.
+const addedKept = 4 << 10
+
 // freed bounds the exchanges kept for use again.
 const freed = 1024
 
@@ -234,6 +245,10 @@ func (s *Server) put(x *Exchange) {
 	x.Trail.Reset()
 	x.reply.reset()
 	x.tunnelled = 0
+	x.client = netip.Addr{}
+	if cap(x.added) > addedKept {
+		x.added = nil
+	}
 	x.conn, x.Client = nil, nil
 	if len(s.free) < freed {
 		s.free = append(s.free, x)

@@ -36,6 +36,7 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 		x.reply.close = true
 		return f, false
 	}
+	x.spokenFor()
 	x.recognise()
 	x.Onward.Host = nil
 	if h.Authority.Len == 0 {

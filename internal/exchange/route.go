@@ -30,9 +30,14 @@ func (x *Exchange) answered() *fault.Fault {
 	return r.Respond(x)
 }
 
-// Secure reports whether the client's connection speaks TLS.
-func (x *Exchange) Secure() bool { return x.conn.tls != nil }
+// Secure reports whether the client speaks TLS, to us or to a trusted proxy.
+func (x *Exchange) Secure() bool { return x.Trail.Scheme == "https" }
 
 // ClientIP is the client's address, an IPv4 one never as IPv6; the zero value for
 // a unix socket.
-func (x *Exchange) ClientIP() netip.Addr { return x.conn.stream.Remote().IP.Addr().Unmap() }
+func (x *Exchange) ClientIP() netip.Addr {
+	if x.client.IsValid() {
+		return x.client
+	}
+	return x.conn.stream.Remote().IP.Addr().Unmap()
+}

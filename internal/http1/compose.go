@@ -45,6 +45,9 @@ func AppendRequest(dst []byte, q *message.Request, o *message.Onward) []byte {
 		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
 	}
 	dst = append(dst, "X-Forwarded-Host: "...)
+	if o.ForwardedHost != nil {
+		authority = o.ForwardedHost
+	}
 	dst = append(dst, authority...)
 	dst = append(dst, "\r\n"...)
 	dst = append(dst, o.Added...)

@@ -58,6 +58,9 @@ type Onward struct {
 	// Added are field lines that every request of the client's connection gets:
 	// X-Forwarded-For, X-Forwarded-Proto.
 	Added []byte
+	// ForwardedHost is X-Forwarded-Host where a trusted proxy said it; nil means the
+	// request's own authority.
+	ForwardedHost []byte
 	// Via is our pseudonym.
 	Via []byte
 	// Host is the authority of a request that names none, as HTTP/1.0 clients may:

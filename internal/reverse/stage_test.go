@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -199,6 +200,7 @@ func (st *stage) end() {
 
 func (st *stage) observe(t *trail.Trail) {
 	c := *t
+	c.Client = []byte(string(t.Client))
 	c.Method, c.Path, c.Authority = []byte(string(t.Method)), []byte(string(t.Path)), []byte(string(t.Authority))
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -307,7 +309,7 @@ func (st *stage) dial(ctx context.Context, a loop.Address) (net.Conn, error) {
 }
 
 func (st *stage) wire(from, to string) (*wire, *wire) {
-	a, b := connect(fmt.Sprintf("%s:%d", from, st.port()), to)
+	a, b := connect(net.JoinHostPort(from, strconv.Itoa(st.port())), to)
 	a.in.cap, a.out.cap = st.window, st.window
 	st.keep(a, b)
 	return a, b

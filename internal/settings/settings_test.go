@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -95,6 +96,7 @@ var cases = []struct {
 	{"no-repair", "false", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.AllowResponse},
 	{"eject-after", "9", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: 9}},
 	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
+	{"trusted-proxies", "10.0.0.0/8, ::1", func(o *gateway.Options) any { return fmt.Sprint(o.Client.TrustedProxies) }, "[10.0.0.0/8 ::1/128]"},
 	{"health-path", "/healthz", func(o *gateway.Options) any { return o.Check.Path }, "/healthz"},
 	{"health-connect", "true", func(o *gateway.Options) any { return o.Check.Connect }, true},
 	{"health-host", "app.example", func(o *gateway.Options) any { return o.Check.Host }, "app.example"},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -56,6 +57,9 @@ var table = []*Setting{
 		onOff(func(o *gateway.Options, on bool) { o.TLS.NoPostQuantum = !on })},
 	{"tls-ticket-rotation", security, "DURATION", conf.FormatDuration(certs.DefaultRotation),
 		"how long a key makes session tickets, which two later ones still let in; 0 = none, each handshake is a full one", rotation},
+
+	{"trusted-proxies", security, "NETWORK,...", "", "proxies in front of the gateway: who the client is is what they say in X-Forwarded-For; as in 10.0.0.0/8,fd00::/8",
+		trustedProxies},
 
 	duration("timeout-resolve", upstream.DefaultResolve, "looking up a name: two DNS servers, asked twice",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Resolve }),
@@ -400,6 +404,25 @@ func eject(o *gateway.Options, v string) error {
 			o.Upstream.Eject.After, o.Upstream.Eject.Share = -1, -1
 		}
 	})(o, v)
+}
+
+// trustedProxies reads networks, separated by commas; an address is a network of one.
+func trustedProxies(o *gateway.Options, v string) error {
+	for _, s := range strings.Split(v, ",") {
+		s = strings.TrimSpace(s)
+		n, err := netip.ParsePrefix(s)
+		if a, e := netip.ParseAddr(s); e == nil {
+			n, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("%q is no network: write one such as 10.0.0.0/8 or fd00::/8, or one address", s)
+		case n.Masked() != n:
+			return fmt.Errorf("the network of %s begins elsewhere: write %s", s, n.Masked())
+		}
+		o.Client.TrustedProxies = append(o.Client.TrustedProxies, n)
+	}
+	return nil
 }
 
 func healthPath(o *gateway.Options, v string) error {
