@@ -147,6 +147,11 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	if !u.Repair {
 		r.Allow = 0
 	}
+	balance, err := upstream.ParseBalance(u.Balance.How)
+	if err != nil {
+		return o, err
+	}
+	o.Balance, o.Key = balance, upstream.Key(u.Balance.Key)
 	h := &u.Health
 	o.Check = check.Options{Path: string(h.Path), Connect: h.Connect, Host: h.Host, Every: h.Every, Timeout: h.Timeout,
 		Rise: h.Rise, Fall: h.Fall, Least: h.Status.Least, Most: h.Status.Most}

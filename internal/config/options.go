@@ -225,6 +225,8 @@ type Upstream struct {
 	HTTP2 string `conf:"http2" flag:"upstream-http2" enum:"auto,on,off"`
 	// Connections that are kept.
 	Pool Pool `conf:"pool" aka:"keepalive,keep-alive,connections"`
+	// Which of the endpoints that are well gets a request.
+	Balance Balance `conf:"balance" aka:"lb,lb_policy,load-balancing,policy,algorithm"`
 	// When an endpoint is left out for a while.
 	Eject Eject `conf:"eject" aka:"ejection,outlier-detection,passive"`
 	// How endpoints are asked whether they are well; they are not unless there is a path, or connect.
@@ -351,6 +353,17 @@ type Eject struct {
 
 // Default implements the defaults.
 func (e *Eject) Default() { e.After = upstream.DefaultEjectAfter }
+
+// Balance says which of the endpoints that are well gets a request.
+type Balance struct {
+	// turns (in turn, and rather one that is less busy), round-robin, random, least (requests in flight), latency (the better of two) or hash (of key).
+	How string `conf:"how,short" flag:"balance" enum:"turns,round-robin,random,least,latency,hash" aka:"method,policy,algorithm"`
+	// What hash goes by: client, path, field:NAME or cookie:NAME; a request without it goes by its client.
+	Key HashKey `conf:"key" flag:"balance-key" aka:"by,hash,on"`
+}
+
+// Default implements the defaults.
+func (b *Balance) Default() { b.How, b.Key = "turns", HashKey{Source: upstream.ByClient} }
 
 // Health says how endpoints are asked whether they are well.
 type Health struct {

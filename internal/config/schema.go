@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/upstream"
 )
 
 // SchemaID is where the schema is at home.
@@ -87,6 +88,8 @@ func Schema() []byte {
 			case reflect.TypeFor[Address](), reflect.TypeFor[Target](), reflect.TypeFor[Pattern](), reflect.TypeFor[Method](),
 				reflect.TypeFor[Network](), reflect.TypeFor[NodeName](), reflect.TypeFor[Resolver](), reflect.TypeFor[AdminAddress]():
 				return &jsonschema.Schema{Type: "string"}
+			case reflect.TypeFor[HashKey]():
+				return &jsonschema.Schema{Type: "string", Pattern: "^(client|path|field:.+|cookie:.+)$"}
 			case reflect.TypeFor[HealthPath]():
 				return &jsonschema.Schema{Type: "string", Pattern: "^/"}
 			case reflect.TypeFor[Statuses]():
@@ -122,7 +125,7 @@ func walk(t reflect.Type, all map[string]reflect.Type) {
 	if t == reflect.TypeFor[Proxy]() {
 		t = reflect.TypeFor[Upstream]()
 	}
-	if t.Kind() != reflect.Struct || all[t.Name()] != nil || t == reflect.TypeFor[Statuses]() {
+	if t.Kind() != reflect.Struct || all[t.Name()] != nil || t == reflect.TypeFor[Statuses]() || t == reflect.TypeFor[HashKey]() {
 		return
 	}
 	all[t.Name()] = t
@@ -166,7 +169,7 @@ func refine(s *jsonschema.Schema, t reflect.Type) {
 			value := *p.AdditionalProperties
 			p.AdditionalProperties = anyOf(value.Items, &value)
 		}
-		if v := filled.Elem().FieldByName(f.Field); !v.IsZero() {
+		if v := filled.Elem().FieldByName(f.Field); !v.IsZero() || f.Type == reflect.TypeFor[HashKey]() {
 			switch x := v.Interface().(type) {
 			case time.Duration:
 				p.Default = conf.FormatDuration(x)
@@ -174,6 +177,8 @@ func refine(s *jsonschema.Schema, t reflect.Type) {
 				p.Default = x.String()
 			case string, int, bool, float64:
 				p.Default = x
+			case HashKey:
+				p.Default = upstream.Key(x).String()
 			case Statuses:
 				p.Default = check.FormatStatus(x.Least, x.Most)
 			}

@@ -122,6 +122,25 @@ func (s Statuses) MarshalText() ([]byte, error) {
 	return []byte(check.FormatStatus(s.Least, s.Most)), nil
 }
 
+// HashKey is what hashing goes by.
+type HashKey upstream.Key
+
+// Noun implements the word for messages.
+func (*HashKey) Noun() string { return "key" }
+
+// UnmarshalText reads a key as package upstream does.
+func (k *HashKey) UnmarshalText(b []byte) error {
+	key, err := upstream.ParseKey(string(b))
+	if err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	*k = HashKey(key)
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (k HashKey) MarshalText() ([]byte, error) { return []byte(upstream.Key(k).String()), nil }
+
 // Address is a place to listen on.
 type Address struct {
 	*listen.Place

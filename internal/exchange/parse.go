@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"bytes"
+
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/message"
 )
@@ -60,6 +62,37 @@ func (c *conn) localAuthority() []byte {
 
 // Method is the request's method.
 func (x *Exchange) Method() []byte { return x.Request.Head.Bytes(x.Request.Head.Method) }
+
+// Field is the value of the first request field with that name, which is in lower case;
+// nil if there is none.
+func (x *Exchange) Field(name string) []byte {
+	h := &x.Request.Head
+	for i := range h.Fields {
+		if n := h.Bytes(h.Fields[i].Name); len(n) == len(name) && message.EqualFold(n, name) {
+			return h.Bytes(h.Fields[i].Value)
+		}
+	}
+	return nil
+}
+
+// Cookie is the value of the request's first cookie with that name (RFC 6265 §4.2.1);
+// nil if there is none.
+func (x *Exchange) Cookie(name string) []byte {
+	h := &x.Request.Head
+	for i := range h.Fields {
+		if h.Fields[i].ID != message.Cookie {
+			continue
+		}
+		for rest := h.Bytes(h.Fields[i].Value); len(rest) > 0; {
+			var one []byte
+			one, rest, _ = bytes.Cut(rest, []byte(";"))
+			if k, v, ok := bytes.Cut(bytes.TrimSpace(one), []byte("=")); ok && string(k) == name {
+				return v
+			}
+		}
+	}
+	return nil
+}
 
 // Value is the value of a request field, nil if it has none.
 func (x *Exchange) Value(n message.Name) []byte { return x.Request.Head.Value(n) }

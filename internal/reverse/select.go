@@ -1,6 +1,7 @@
 package reverse
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -16,7 +17,7 @@ func (c *call) connect() *fault.Fault {
 	e := c.stay
 	if c.stay = nil; e == nil {
 		var f *fault.Fault
-		if e, f = p.pool.Pick(c.tried[:x.Trail.N-1]); f != nil {
+		if e, f = p.pool.Pick(c.tried[:x.Trail.N-1], c.key()); f != nil {
 			return f
 		}
 	}
@@ -79,6 +80,28 @@ func (c *call) connect() *fault.Fault {
 	}
 	c.use(conn, conn.Served > 0)
 	return nil
+}
+
+// key is what the choice of an endpoint goes by, where it goes by the request.
+func (c *call) key() uint64 {
+	how, by := c.p.pool.Balance()
+	if how != upstream.Hash {
+		return 0
+	}
+	x := c.x
+	var v []byte
+	switch by.Source {
+	case upstream.ByPath:
+		v, _, _ = bytes.Cut(x.Trail.Path, []byte("?"))
+	case upstream.ByField:
+		v = x.Field(by.Name)
+	case upstream.ByCookie:
+		v = x.Cookie(by.Name)
+	}
+	if len(v) == 0 {
+		v = x.Trail.Client
+	}
+	return upstream.HashKey(v)
 }
 
 func (c *call) use(conn *upstream.Conn, reused bool) {

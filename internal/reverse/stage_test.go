@@ -56,6 +56,8 @@ type setup struct {
 	Client    exchange.Options
 	Budget    upstream.Budget
 	Eject     upstream.Eject
+	Balance   upstream.Balance
+	Key       upstream.Key
 	Responder func(x *exchange.Exchange) *fault.Fault // in place of the proxy
 	origins   []behaviour
 }
@@ -119,6 +121,7 @@ func (s *setup) playOn(t *testing.T, epoll bool, f func(st *stage)) {
 		st := &stage{t: t, front: &listener{queue: make(chan net.Conn), done: make(chan struct{})}}
 		var o upstream.Options
 		o.Name, o.Budget, o.Eject = "app", s.Budget, s.Eject
+		o.Balance, o.Key = s.Balance, s.Key
 		for i, b := range s.origins {
 			list, err := upstream.ParseTarget(fmt.Sprintf("10.0.0.%d:80", i+1))
 			if err != nil {

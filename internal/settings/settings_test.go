@@ -97,6 +97,8 @@ var cases = []struct {
 	{"eject-after", "9", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: 9}},
 	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
 	{"trusted-proxies", "10.0.0.0/8, ::1", func(o *gateway.Options) any { return fmt.Sprint(o.Client.TrustedProxies) }, "[10.0.0.0/8 ::1/128]"},
+	{"balance", "hash", func(o *gateway.Options) any { return o.Upstream.Balance }, upstream.Hash},
+	{"balance-key", "cookie:sid", func(o *gateway.Options) any { return o.Upstream.Key.String() }, "cookie:sid"},
 	{"health-path", "/healthz", func(o *gateway.Options) any { return o.Check.Path }, "/healthz"},
 	{"health-connect", "true", func(o *gateway.Options) any { return o.Check.Connect }, true},
 	{"health-host", "app.example", func(o *gateway.Options) any { return o.Check.Host }, "app.example"},

@@ -167,6 +167,8 @@ var table = []*Setting{
 	{"eject-after", rescue, "N", strconv.Itoa(upstream.DefaultEjectAfter),
 		"failures in a row that leave an endpoint out for a while, never the last one; 0 = never", eject},
 
+	{"balance", upstreams, "HOW", "turns", "which endpoint gets a request: turns, round-robin, random, least, latency or hash", balance},
+	{"balance-key", upstreams, "KEY", "client", "what hash goes by: client, path, field:NAME or cookie:NAME", balanceKey},
 	{"health-path", rescue, "PATH", "", "what every endpoint is asked for again and again, as in /healthz; those that do not answer well get no requests", healthPath},
 	{"health-connect", rescue, "", "", "check endpoints by connecting only, with a TLS handshake to https://",
 		boolean(func(o *gateway.Options, yes bool) { o.Check.Connect = yes })},
@@ -404,6 +406,16 @@ func eject(o *gateway.Options, v string) error {
 			o.Upstream.Eject.After, o.Upstream.Eject.Share = -1, -1
 		}
 	})(o, v)
+}
+
+func balance(o *gateway.Options, v string) (err error) {
+	o.Upstream.Balance, err = upstream.ParseBalance(v)
+	return err
+}
+
+func balanceKey(o *gateway.Options, v string) (err error) {
+	o.Upstream.Key, err = upstream.ParseKey(v)
+	return err
 }
 
 // trustedProxies reads networks, separated by commas; an address is a network of one.

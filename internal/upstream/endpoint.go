@@ -14,6 +14,7 @@ type Endpoint struct {
 	up     *Upstream
 	target Target
 	index  int
+	hash   uint64       // of its name, for Hash
 	fixed  loop.Address // set for IP literals and unix sockets, which need no resolver
 	tls    *tls.Config  // nil for plaintext; shared by all connections
 	both   *tls.Config  // the same, offering HTTP/2 as well
@@ -50,6 +51,7 @@ func (e *Endpoint) Target() Target { return e.target }
 
 func (e *Endpoint) prepare() {
 	t := e.target
+	e.hash = mix(HashKey([]byte(t.Name)), 0x51_7c_c1_b7_27_22_0a_95)
 	if t.Path != "" {
 		e.fixed = loop.Address{Path: t.Path}
 	} else if ip, err := netip.ParseAddr(t.Host); err == nil {

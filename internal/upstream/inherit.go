@@ -61,7 +61,11 @@ func (p *Local) Inherit(from *Local) {
 		(u.CA == old.CA || u.CA != nil && old.CA != nil && u.CA.Equal(old.CA)) && reflect.DeepEqual(u.Certificate, old.Certificate)
 	for i, e := range p.up.endpoints {
 		o := from.up.find(e.target)
-		if o == nil || e.target.Secure && !same {
+		if o == nil {
+			continue
+		}
+		p.bench[i].latency, p.bench[i].tookAt = from.bench[o.index].latency, from.bench[o.index].tookAt
+		if e.target.Secure && !same {
 			continue
 		}
 		mine, theirs := &p.bench[i], &from.bench[o.index]

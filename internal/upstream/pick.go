@@ -18,44 +18,24 @@ const (
 	tried               // has had this request before
 )
 
-// Pick chooses the endpoint of the next attempt. It takes the next one in turn,
-// or one at random that has fewer requests in flight on this loop: with two
-// choices the load stays even, and slow endpoints get less, at no cost
-// (Mitzenmacher, The Power of Two Choices, 2001).
+// Pick chooses the endpoint of the next attempt, as Options.Balance says; key is for
+// Hash.
 //
 // It never returns one of those tried while another is left, an ejected one only when
 // no other is left, or as a probe once its time is over, and one that is down only when
 // there is nothing better: a check may be wrong, and a try costs less than none. With at
 // least one target there always is an endpoint, so the fault is nil; it is for
 // callers that treat all pickers alike.
-func (p *Local) Pick(before []*Endpoint) (*Endpoint, *fault.Fault) {
+func (p *Local) Pick(before []*Endpoint, key uint64) (*Endpoint, *fault.Fault) {
 	all := p.up.endpoints
-	n := len(all)
-	if n == 1 {
+	if len(all) == 1 {
 		return all[0], nil
 	}
 	now := p.loop.Now()
-	first, r := p.seek(p.next, before, now)
-	p.next = first + 1
-	if p.next >= n {
-		p.next = 0
-	}
-	choice := all[first]
-	if r == up {
-		if choice.health.until.Load() != 0 {
-			if choice.claimProbe(now) {
-				return choice, nil
-			}
-			return p.Pick(before) // another loop has the probe now: it ranks as ejected
-		}
-		// The second choice counts only if it is less busy, and then the load of
-		// the first is above 0.
-		if p.bench[first].inFlight > 0 {
-			second, r2 := p.seek(int(p.random.Uint64()%uint64(n)), before, now)
-			if r2 == up && all[second].health.until.Load() == 0 && p.bench[second].inFlight < p.bench[first].inFlight {
-				choice = all[second]
-			}
-		}
+	i, r := p.choose(before, key, now)
+	choice := all[i]
+	if r == up && choice.health.until.Load() != 0 && !choice.claimProbe(now) {
+		return p.Pick(before, key) // another loop has the probe now: it ranks as ejected
 	}
 	return choice, nil
 }

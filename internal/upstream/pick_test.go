@@ -10,7 +10,7 @@ import (
 
 func pick(t *testing.T, p *Local, tried ...*Endpoint) *Endpoint {
 	t.Helper()
-	e, f := p.Pick(tried)
+	e, f := p.Pick(tried, 0)
 	if f != nil || e == nil {
 		t.Fatalf("Pick: %v, %v", e, f)
 	}
@@ -232,8 +232,8 @@ func TestNothingIsAllocatedOnTheGoodPath(t *testing.T) {
 	p.Keep(c, 0)
 	if n := testing.AllocsPerRun(1000, func() {
 		p.Deposit()
-		p.Pick(nil)
-		p.Pick(tried)
+		p.Pick(nil, 0)
+		p.Pick(tried, 0)
 		c, _ := p.Take(u.endpoints[0])
 		p.Keep(c, 5*time.Second)
 		p.Report(u.endpoints[0], nil)
@@ -253,7 +253,7 @@ func BenchmarkExchange(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Deposit()
-		e, _ := p.Pick(nil)
+		e, _ := p.Pick(nil, 0)
 		c, _ := p.Take(e)
 		p.Keep(c, 0)
 		p.Report(e, nil)

@@ -99,6 +99,10 @@ type Options struct {
 	Eject  Eject
 	Budget Budget
 
+	// Balance says how an endpoint is chosen, and Key what Hash goes by.
+	Balance Balance
+	Key     Key
+
 	// Resolver is the DNS server to ask, an IP address with or without port; ""
 	// means those of /etc/resolv.conf.
 	Resolver string
@@ -200,6 +204,8 @@ type bench struct {
 	waiting  []loop.Task // for a place on a shared connection
 	inFlight int         // connections handed out, dials under way included
 	turn     int         // rotates the addresses of a name
+	latency  int64       // what answers took to begin, nanoseconds; 0 if none has come
+	tookAt   loop.Time   // when the last one did
 	window   window
 	lookup   *lookup
 	bad      map[loop.Address]loop.Time // addresses that failed, and until when they come last
