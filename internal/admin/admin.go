@@ -38,6 +38,14 @@ type State struct {
 	Loaded *time.Time `json:"loaded,omitempty"`
 	// Handshakes of TLS listeners, nil if there is none.
 	Handshakes *Handshakes `json:"handshakes,omitempty"`
+	// Certificates of TLS listeners.
+	Certificates []Certificate `json:"certificates,omitempty"`
+}
+
+// Certificate is one of a TLS listener.
+type Certificate struct {
+	Name     string    `json:"name"` // the first that it is for
+	NotAfter time.Time `json:"not_after"`
 }
 
 // Handshakes counts the TLS handshakes of clients since the start.
@@ -53,7 +61,7 @@ type Endpoint struct {
 	// Upstream is the name of the one that it belongs to.
 	Upstream string `json:"upstream"`
 	Name     string `json:"name"`
-	// State is up, ejected or down; Down is why checks say that it is down.
+	// State is up, ejected, down or drained; Down is why checks say that it is down.
 	State     string   `json:"state"`
 	Down      string   `json:"down,omitempty"`
 	Ejected   bool     `json:"ejected"`

@@ -3,8 +3,10 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +21,9 @@ type Control struct {
 	Reload func() Reload
 	// Stop ends the gateway: after the requests under way, or at once. It does not wait.
 	Stop func(atOnce bool)
+	// Endpoint takes an endpoint out, or puts it back. An empty upstream means the one
+	// that has such an endpoint. It returns what was done, in words.
+	Endpoint func(upstream, endpoint string, drain bool) (string, error)
 }
 
 // Reload is what came of reading a configuration again: what POST /reload answers.
@@ -53,6 +58,19 @@ func (c *Control) handle(mux *http.ServeMux) {
 			answer(w, status, r)
 		})
 	}
+	if c.Endpoint != nil {
+		for path, drain := range map[string]bool{"/endpoints/drain": true, "/endpoints/resume": false} {
+			mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+				q := r.URL.Query()
+				what, err := c.Endpoint(q.Get("upstream"), q.Get("endpoint"), drain)
+				if err != nil {
+					answer(w, http.StatusConflict, problem{err.Error()})
+					return
+				}
+				answer(w, http.StatusOK, Done{what})
+			})
+		}
+	}
 	if c.Stop != nil {
 		for path, atOnce := range map[string]bool{"/drain": false, "/stop": true} {
 			mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) {
@@ -75,6 +93,35 @@ func PostReload(ctx context.Context, socket string) (Reload, error) {
 		return r, fmt.Errorf("%s: an older gatewhy, which cannot reload", socket)
 	}
 	return r, json.Unmarshal(body, &r)
+}
+
+// Done is what was done, in words.
+type Done struct {
+	Done string `json:"done"`
+}
+
+// PostEndpoint takes an endpoint of the gateway behind a socket out, or puts it back, and
+// returns what was done, in words.
+func PostEndpoint(ctx context.Context, socket, upstream, endpoint string, drain bool) (string, error) {
+	path := "/endpoints/resume?"
+	if drain {
+		path = "/endpoints/drain?"
+	}
+	status, body, err := ask(ctx, http.MethodPost, socket, path+url.Values{"upstream": {upstream}, "endpoint": {endpoint}}.Encode())
+	if err != nil {
+		return "", err
+	}
+	var d struct {
+		Done
+		problem
+	}
+	if err := json.Unmarshal(body, &d); err != nil || status == http.StatusNotFound {
+		return "", fmt.Errorf("%s: an older gatewhy, which cannot do this", socket)
+	}
+	if status != http.StatusOK {
+		return "", errors.New(d.Error)
+	}
+	return d.Done.Done, nil
 }
 
 // PostStop tells the gateway behind a socket to end.

@@ -118,7 +118,7 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		return cannotListen(err, p.at, p.another)
 	}
 	s.admin, err = admin.Start(admin.Options{Dir: p.runDir, Incidents: s.gateway.Incidents(), State: s.state,
-		Control: admin.Control{Reload: s.reload, Stop: s.stop}})
+		Control: admin.Control{Reload: s.reload, Stop: s.stop, Endpoint: s.endpoint}})
 	if err != nil {
 		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
 	} else {
@@ -213,7 +213,10 @@ func (s *service) state() admin.State {
 	for _, u := range s.gateway.Upstreams() {
 		st.Endpoints = append(st.Endpoints, admin.Endpoints(u.Name(), u.State())...)
 	}
-	if s.gateway.Certificates() != nil {
+	if c := s.gateway.Certificates(); c != nil {
+		for _, x := range c.Expiries() {
+			st.Certificates = append(st.Certificates, admin.Certificate{Name: x.Name, NotAfter: x.NotAfter.UTC()})
+		}
 		h := admin.Handshakes(s.gateway.Handshakes())
 		st.Handshakes = &h
 	}

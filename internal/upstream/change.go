@@ -9,9 +9,9 @@ import (
 // State is how an endpoint is, as far as picking goes.
 type State string
 
-// The states. Which one an endpoint is in follows from what attempts on it met and
-// from checks: it is down if the last checks failed, else ejected if requests failed,
-// else up.
+// The states. Which one an endpoint is in follows from what operators say, what checks
+// find and what attempts meet, in this order: it is drained, else down, else ejected, else
+// up. Who comes from one to another tells of the strongest only.
 const (
 	// StateUp: it gets its share of requests.
 	StateUp State = "up"
@@ -20,6 +20,9 @@ const (
 	StateEjected State = "ejected"
 	// StateDown: checks of it failed, so it gets none until they go well.
 	StateDown State = "down"
+	// StateDrained: somebody took it out, so it gets none until somebody puts it back.
+	// Requests under way go on.
+	StateDrained State = "drained"
 )
 
 // Change is an endpoint's way from one state to another.
@@ -53,10 +56,38 @@ func (e *Endpoint) passive() State {
 
 // State is the state that the endpoint is in.
 func (e *Endpoint) State() State {
+	if e.health.drained.Load() {
+		return StateDrained
+	}
+	return e.checked()
+}
+
+// checked is the state without what operators say.
+func (e *Endpoint) checked() State {
 	if e.health.down.Load() {
 		return StateDown
 	}
 	return e.passive()
+}
+
+// Drain takes the endpoint out: it gets requests only where no other one is left. It
+// returns false if it is out already.
+func (e *Endpoint) Drain(why string) bool {
+	from := e.checked()
+	if !e.health.drained.CompareAndSwap(false, true) {
+		return false
+	}
+	e.change(from, StateDrained, why, "", 0)
+	return true
+}
+
+// Resume ends what Drain began; false if it was not out.
+func (e *Endpoint) Resume(why string) bool {
+	if !e.health.drained.CompareAndSwap(true, false) {
+		return false
+	}
+	e.change(StateDrained, e.checked(), why, "", 0)
+	return true
 }
 
 // Down reports whether checks found that the endpoint is down.
@@ -65,7 +96,7 @@ func (e *Endpoint) Down() bool { return e.health.down.Load() }
 // Fail makes the endpoint down: it gets requests only where no other one is left.
 func (e *Endpoint) Fail(why string) {
 	e.health.reason.Store(&why)
-	if from := e.passive(); e.health.down.CompareAndSwap(false, true) {
+	if from := e.passive(); e.health.down.CompareAndSwap(false, true) && !e.health.drained.Load() {
 		e.change(from, StateDown, why, "", 0)
 	}
 }
@@ -74,6 +105,9 @@ func (e *Endpoint) Fail(why string) {
 func (e *Endpoint) Up(why string) {
 	if e.health.down.CompareAndSwap(true, false) {
 		e.health.reason.Store(nil)
+		if e.health.drained.Load() {
+			return
+		}
 		e.change(StateDown, e.passive(), why, "", 0)
 	}
 }

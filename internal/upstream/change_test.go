@@ -79,3 +79,43 @@ func TestInheritDown(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// What an operator says holds until he says something else, whatever checks and
+// requests find.
+func TestDrainedEndpoint(t *testing.T) {
+	var got []string
+	o := Options{Eject: Eject{After: 1, Share: -1}, Changed: func(c Change) { got = append(got, string(c.From+"→"+c.To)) }}
+	u := upstreamOf(t, o, ":1-3")
+	p, _ := at(u)
+	e := u.endpoints[0]
+	if !e.Drain("upgrade") || e.Drain("again") {
+		t.Error("drained twice, or not at all")
+	}
+	for range 20 {
+		if pick(t, p) == e {
+			t.Fatal("it still gets requests")
+		}
+	}
+	e.Fail("sick")
+	e.Up("well")
+	p.Report(e, refused())
+	if e.State() != StateDrained {
+		t.Errorf("%s", e.State())
+	}
+	next := upstreamOf(t, Options{}, ":1")
+	next.Inherit(u)
+	if next.endpoints[0].State() != StateDrained {
+		t.Error("a reload puts it back")
+	}
+	u.endpoints[1].Fail("sick")
+	u.endpoints[2].Drain("too")
+	if got := pick(t, p); got != u.endpoints[1] {
+		t.Errorf("%s comes before one that is only down", got.Name())
+	}
+	if !e.Resume("done") || e.Resume("again") || e.State() != StateEjected {
+		t.Errorf("%s", e.State())
+	}
+	if diff := cmp.Diff([]string{"up→drained", "up→down", "up→drained", "drained→ejected"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -82,8 +82,9 @@ type health struct {
 	back  atomic.Int64 // loop.Time when it was last let in again
 	why   atomic.Pointer[fault.ID]
 
-	down   atomic.Bool            // by checks, see Fail
-	reason atomic.Pointer[string] // of it
+	drained atomic.Bool            // by an operator, see Drain
+	down    atomic.Bool            // by checks, see Fail
+	reason  atomic.Pointer[string] // of it
 }
 
 // window counts what one loop saw of an endpoint lately.
@@ -117,7 +118,7 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 		if until := h.until.Load(); until != 0 && now >= loop.Time(until) && h.until.CompareAndSwap(until, 0) {
 			h.probe.Store(0)
 			h.back.Store(int64(now))
-			if !h.down.Load() {
+			if !h.down.Load() && !h.drained.Load() {
 				e.change(StateEjected, StateUp, "a request to it went well", "", 0)
 			}
 		}
@@ -187,7 +188,7 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id faul
 		if was != 0 {
 			from = StateEjected
 		}
-		if !h.down.Load() {
+		if !h.down.Load() && !h.drained.Load() {
 			e.change(from, StateEjected, why, id, d)
 		}
 	}
@@ -197,7 +198,7 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id faul
 // last two at once; Pick lives with all being ejected.
 func (u *Upstream) othersUp(e *Endpoint) bool {
 	for _, o := range u.endpoints {
-		if o != e && o.health.until.Load() == 0 && !o.health.down.Load() {
+		if o != e && o.State() == StateUp {
 			return true
 		}
 	}

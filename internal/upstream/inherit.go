@@ -36,6 +36,7 @@ func (e *Endpoint) inherit(old *Endpoint, resolver bool) {
 	h.times.Store(o.times.Load())
 	h.back.Store(o.back.Load())
 	h.why.Store(o.why.Load())
+	h.drained.Store(o.drained.Load())
 	h.down.Store(o.down.Load())
 	h.reason.Store(o.reason.Load())
 	e.habit.limit.Store(old.habit.limit.Load())

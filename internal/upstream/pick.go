@@ -15,6 +15,7 @@ const (
 	shy                 // could not be reached a moment ago
 	ejected             // left out
 	down                // checks say that it is down
+	drained             // an operator took it out
 	tried               // has had this request before
 )
 
@@ -66,6 +67,8 @@ func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
 	switch until := loop.Time(h.until.Load()); {
 	case slices.Contains(before, e):
 		return tried
+	case h.drained.Load():
+		return drained
 	case h.down.Load():
 		return down
 	case until != 0 && (now < until || now < loop.Time(h.probe.Load())):
