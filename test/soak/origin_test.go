@@ -11,10 +11,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // origin is a server that dies and comes back at the same address. Nobody starts
@@ -97,17 +99,48 @@ func (o *origin) kill(reset bool) {
 	if o.done == nil {
 		return
 	}
+	o.breakAll(reset)
+	o.server.Close()
+	<-o.done
+	o.done = nil
+	// One that was accepted at the last moment outlives the server.
+	for late := time.Now().Add(patience); !o.settled(); time.Sleep(time.Millisecond) {
+		if o.breakAll(reset); time.Now().After(late) {
+			o.w.fail("connections to %s outlive the server", o.address)
+			return
+		}
+	}
+}
+
+func (o *origin) breakAll(reset bool) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	for c := range o.conns {
 		if reset {
 			linger(c, 0)
 		}
 		bare(c).Close()
 	}
-	o.mu.Unlock()
-	o.server.Close()
-	<-o.done
-	o.done = nil
+}
+
+// settled reports whether the other ends of all connections know that they have ended:
+// the kernel may be late to hand a FIN or a reset over, also on loopback. Where nobody
+// tells (proc(5)), it is taken to be so.
+func (o *origin) settled() bool {
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		return true
+	}
+	_, port, _ := net.SplitHostPort(o.address)
+	n, _ := strconv.Atoi(port)
+	peer, established := fmt.Sprintf(":%04X", n), "01"
+	for line := range strings.Lines(string(table)) {
+		// sl local_address rem_address st ...
+		if f := strings.Fields(line); len(f) > 3 && strings.HasSuffix(f[2], peer) && f[3] == established {
+			return false
+		}
+	}
+	return true
 }
 
 // ServeHTTP answers /NUMBER/MODE/SIZE with the content of that number.
