@@ -150,7 +150,7 @@ var outside = map[string]string{
 	"gateway_draining":                "a drain finishes what has begun and answers nothing with 503",
 	"dns_srv_empty":                   "SRV records are not asked for",
 	"socks_failed":                    "there are no parent proxies",
-	"proxy_header_rejected":           "no PROXY header is sent to upstreams",
+	"proxy_header_rejected":           "a server that dislikes the header only hangs up, as for many reasons; nothing tells them apart",
 	"tls_alpn_mismatch":               "a server without a protocol of ours answers alert 120 or picks nothing, which means http/1.1",
 	"tls_cert_revoked":                "revocation is not checked",
 	"tls_pin_mismatch":                "certificates are not pinned",

@@ -68,7 +68,7 @@ func cut() *trail.Trail {
 func refused() *trail.Trail {
 	return &trail.Trail{Began: began, Client: []byte("2001:db8::1"), Method: []byte("G\x00T"), Authority: []byte("[2001:db8::2]:8443"),
 		Path: []byte("/\x1b[2J\xff\u202e?a=\"&access_token=hunter2;x"), Status: 400, Ended: 90_000, In: 20, Out: 300,
-		Fault: &fault.Fault{ID: fault.RequestLineMalformed, At: fault.Parse}, Incident: [8]byte([]byte("00000001"))}
+		Site: "any", Fault: &fault.Fault{ID: fault.RequestLineMalformed, At: fault.Parse}, Incident: [8]byte([]byte("00000001"))}
 }
 
 func gone() *trail.Trail {
@@ -82,6 +82,8 @@ func secure() *trail.Trail {
 	t := good()
 	t.Scheme, t.Major, t.Minor = "https", 2, 0
 	t.TLS = &trail.TLS{Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "shop.\x1bexample.org", Resumed: true}
+	t.RequestID = []byte("a\"b")
+	t.Trace, t.Span, t.Site = [16]byte{0x4b, 0xf9, 15: 0x36}, [8]byte{7: 0xb7}, "shop.example.org"
 	return t
 }
 

@@ -2,12 +2,14 @@ package accesslog
 
 import "time"
 
-// Handshake is a TLS handshake of a client that failed: there was no request, so
-// no exchange tells of it.
+// Handshake is a TLS handshake of a client that failed, or a PROXY header that was
+// refused: there was no request, so no exchange tells of it.
 type Handshake struct {
 	At     int64  // wall clock, nanoseconds since 1970
 	Client []byte // address without port, as text
 	Why    string
+	// Introduction: it was about the PROXY header.
+	Introduction bool
 	// More counts the failures since the last line that have none of their own.
 	More int64
 }
@@ -35,16 +37,26 @@ func AppendHandshake(dst []byte, f Format, h *Handshake) []byte {
 	if f == JSON {
 		dst = append(dst, `{"ts":"`...)
 		dst = appendTime(dst, h.At)
-		dst = append(dst, `","kind":"handshake"`...)
+		if h.Introduction {
+			dst = append(dst, `","kind":"proxy-header"`...)
+		} else {
+			dst = append(dst, `","kind":"handshake"`...)
+		}
 		dst = appendMember(dst, "client.address", h.Client)
 		dst = appendString(dst, "error.message", h.Why)
 		dst = appendNumber(dst, "more", h.More)
 		return append(dst, "}\n"...)
 	}
 	dst = appendClock(dst, h.At)
-	dst = append(dst, "  TLS with "...)
-	dst = appendEscaped(dst, h.Client)
-	dst = append(dst, " failed: "...)
+	if h.Introduction {
+		dst = append(dst, "  PROXY header of "...)
+		dst = appendEscaped(dst, h.Client)
+		dst = append(dst, " refused: "...)
+	} else {
+		dst = append(dst, "  TLS with "...)
+		dst = appendEscaped(dst, h.Client)
+		dst = append(dst, " failed: "...)
+	}
 	dst = appendEscaped(dst, h.Why)
 	if h.More > 0 {
 		dst = append(dst, ", and "...)

@@ -7,6 +7,7 @@ import (
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/wire/tracecontext"
 )
 
 // AppendJSON appends the line of t, with its line end, and returns the longer
@@ -52,7 +53,13 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 	if t.TLS != nil {
 		dst = appendTLS(dst, t.TLS)
 	}
+	if t.Route == "" { // which begins with the site's name
+		dst = appendString(dst, "site", t.Site)
+	}
 	dst = appendString(dst, "http.route", t.Route)
+	if t.N > 0 {
+		dst = appendString(dst, "upstream", t.Attempts[t.N-1].Upstream)
+	}
 	dst = appendNumber(dst, "http.response.status_code", int64(t.Status))
 	if t.Call && t.GRPCStatus >= 0 {
 		dst = append(dst, `,"rpc.grpc.status_code":`...)
@@ -72,6 +79,13 @@ func AppendJSON(dst []byte, t *trail.Trail) []byte {
 	dst = appendNotices(dst, t)
 	if t.Incident != ([8]byte{}) {
 		dst = appendMember(dst, "incident", t.Incident[:])
+	}
+	dst = appendMember(dst, "request_id", t.RequestID)
+	if t.Trace != ([16]byte{}) {
+		dst = append(dst, `,"trace_id":"`...)
+		dst = tracecontext.AppendHex(dst, t.Trace[:])
+		dst = append(dst, `","span_id":"`...)
+		dst = append(tracecontext.AppendHex(dst, t.Span[:]), '"')
 	}
 	dst = append(dst, `,"bytes":{"in":`...)
 	dst = appendInt(dst, t.In)

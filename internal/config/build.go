@@ -99,6 +99,12 @@ func (g *Gateway) client(c *exchange.Options) {
 	for _, n := range g.TrustedProxies {
 		c.TrustedProxies = append(c.TrustedProxies, n.Prefix)
 	}
+	c.Forwarded = map[string]exchange.Forwarded{"x": exchange.ForwardedX, "rfc7239": exchange.ForwardedRFC7239, "both": exchange.ForwardedBoth}[g.Forwarded]
+	c.RequestID, c.ReplyRequestID = string(g.RequestID.Field), g.RequestID.Reply
+	c.Trace, c.TraceSample = g.Trace.On, g.Trace.Sample
+	for _, n := range g.Listen.ProxyProtocol {
+		c.ProxyProtocol = append(c.ProxyProtocol, n.Prefix)
+	}
 	c.Times = http1.Timeouts{Head: t.Head, Body: t.Body, KeepAlive: t.KeepAlive, Reply: t.Reply}
 	limit(&c.Limits, l.Head, l.Line, l.StartLine, l.Fields, l.Body)
 	c.MaxConnections = l.Connections
@@ -128,6 +134,7 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	o.Timeouts = upstream.Timeouts{Resolve: t.Resolve, Connect: t.Connect, Secure: t.TLS}
 	o.Trusting, o.ServerName, o.SNI = !u.TLS.Verify, u.TLS.ServerName, u.TLS.SNI
 	o.HTTP2 = map[string]upstream.HTTP2{"auto": upstream.AutoHTTP2, "on": upstream.OnlyHTTP2, "off": upstream.NoHTTP2}[u.HTTP2]
+	o.SendProxy = map[string]int{"off": 0, "v1": 1, "v2": 2}[u.SendProxy]
 	o.MaxShared, o.IdleTimeout = u.Pool.Shared, u.Pool.Idle
 	if u.Pool.Idle == 0 {
 		o.MaxIdle = -1 // none is kept

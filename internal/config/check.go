@@ -457,6 +457,7 @@ func (c *checker) upstreams() {
 		c.duplicates(u, at)
 		c.ca(u, at)
 		c.health(u, at)
+		c.sendProxy(u, at)
 		if !c.used[name] && c.Gateway.Sites != nil {
 			c.add(conf.Problem{Level: conf.Warning, Name: "unused_upstream", Message: fmt.Sprintf("no route leads to `%s`", name), At: c.key(at, "never used")}, at)
 		}
@@ -468,6 +469,7 @@ func (c *checker) upstreams() {
 				c.duplicates(p.To, at)
 				c.ca(p.To, at)
 				c.health(p.To, at)
+				c.sendProxy(p.To, at)
 			}
 		}
 	}
@@ -496,6 +498,21 @@ func (c *checker) health(u *Upstream, at conf.Path) {
 		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: fmt.Sprintf("a check may take %s and the next one is due after %s: it comes later",
 			conf.FormatDuration(h.Timeout), conf.FormatDuration(h.Every)), At: place("timeout", "longer than `every`"), Help: "make `timeout` shorter, or `every` longer"}, at)
 	}
+}
+
+// sendProxy tells of PROXY headers on connections that are not one client's.
+func (c *checker) sendProxy(u *Upstream, at conf.Path) {
+	if u.SendProxy == "off" {
+		return
+	}
+	h2c := slices.ContainsFunc(u.To, func(t Target) bool {
+		return slices.ContainsFunc(t.List, func(t upstream.Target) bool { return t.H2C })
+	})
+	if !h2c && u.HTTP2 != "on" {
+		return
+	}
+	c.add(conf.Problem{Name: "send_proxy_http2", Message: "a PROXY header tells of one client, and an HTTP/2 connection carries the requests of many",
+		At: c.key(at.Key("send-proxy"), "with HTTP/2"), Help: "write `http2: off` and `http://` targets, or drop `send-proxy`"}, at)
 }
 
 // duplicates tells of targets that are there twice.

@@ -39,6 +39,12 @@ type Gateway struct {
 	Sites map[string]*Site `conf:"sites,required" aka:"hosts,servers,vhosts,server,virtualhosts,domains"`
 	// Networks of proxies in front of the gateway, a unix socket being 127.0.0.1: who the client is is what they say in X-Forwarded-For.
 	TrustedProxies []Network `conf:"trusted-proxies" flag:"trusted-proxies" aka:"trusted_proxies,set_real_ip_from,real-ip"`
+	// Who is told of the client in which fields, and what trusted proxies are asked: x (X-Forwarded-*), rfc7239 (Forwarded) or both.
+	Forwarded string `conf:"forwarded" flag:"forwarded" enum:"x,rfc7239,both" aka:"forwarded-headers"`
+	// An id for each request.
+	RequestID RequestID `conf:"request-id" aka:"request_id,unique-id,requestid"`
+	// W3C Trace Context: the place of each request in a trace.
+	Trace Trace `conf:"trace" aka:"tracing,traces"`
 	// How long clients may take.
 	Timeout ClientTimeout `conf:"timeout" aka:"timeouts"`
 	// What clients may send.
@@ -58,7 +64,26 @@ type Gateway struct {
 }
 
 // Default implements the defaults of the fields without a type of their own.
-func (g *Gateway) Default() { g.Version, g.Drain = 1, DefaultDrain }
+func (g *Gateway) Default() { g.Version, g.Forwarded, g.Drain = 1, "x", DefaultDrain }
+
+// RequestID is how requests get an id.
+type RequestID struct {
+	// The field that it goes on in, as in X-Request-Id; no id unless set, and a trusted proxy's is kept.
+	Field FieldName `conf:"field,short" flag:"request-id" aka:"header,name"`
+	// Tell the client too.
+	Reply bool `conf:"reply" flag:"request-id-reply" aka:"response"`
+}
+
+// Trace is what the gateway does about traces.
+type Trace struct {
+	// Go on with the traces of trusted proxies and begin one for others; off passes traceparent and tracestate on as they come.
+	On bool `conf:"on,short" flag:"trace" aka:"enabled,traceparent"`
+	// The share of the traces which begin here that are marked to be recorded, 0 to 1.
+	Sample float64 `conf:"sample" flag:"trace-sample" min:"0" max:"1" aka:"ratio,sampling"`
+}
+
+// Default implements the defaults.
+func (t *Trace) Default() { t.Sample = 1 }
 
 // DefaultDrain is longer than most answers take, and shorter than the 90 s after
 // which systemd kills.
@@ -70,6 +95,8 @@ type Listen struct {
 	HTTP []Address `conf:"http,short,env"`
 	// Addresses for HTTPS; :443 unless there is a listen key, if there is a certificate.
 	HTTPS []Address `conf:"https,env" aka:"tls,ssl"`
+	// Networks of proxies that begin each connection with a PROXY header, version 1 or 2: they must, and others may not.
+	ProxyProtocol []Network `conf:"proxy-protocol" flag:"proxy-protocol" aka:"proxy_protocol,accept-proxy"`
 }
 
 // TLS says how TLS is spoken with clients.
@@ -219,6 +246,8 @@ type Upstream struct {
 	Timeout Timeout `conf:"timeout" aka:"timeouts"`
 	// What answers may hold.
 	Limits AnswerLimits `conf:"limits" aka:"limit"`
+	// The PROXY header that connections begin with, to tell the client's address: off, v1 or v2.
+	SendProxy string `conf:"send-proxy" flag:"send-proxy" enum:"off,v1,v2" aka:"proxy-protocol,proxy_protocol,send-proxy-v2"`
 	// TLS with https:// endpoints.
 	TLS UpstreamTLS `conf:"tls" aka:"ssl"`
 	// When HTTP/2 is spoken: auto (over TLS with whoever agrees, and with h2c:// endpoints), on (with all) or off.
@@ -236,7 +265,7 @@ type Upstream struct {
 }
 
 // Default implements the defaults.
-func (u *Upstream) Default() { u.HTTP2, u.Repair = "auto", true }
+func (u *Upstream) Default() { u.HTTP2, u.SendProxy, u.Repair = "auto", "off", true }
 
 // Noun implements the word for messages.
 func (*Upstream) Noun() string { return "upstream" }

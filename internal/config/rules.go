@@ -199,6 +199,9 @@ var valueRules = []*Rule{
 
 // What is wrong with several values together, and with files.
 var wholeRules = []*Rule{
+	{"send_proxy_http2", "PROXY headers and HTTP/2 to the same upstream",
+		"A PROXY header begins a connection and says which client it is for. The connections of HTTP/2 carry requests of many clients at a time, so the header would tell of the wrong ones. X-Forwarded-For tells of each request's own.",
+		"upstreams:\n  app: { to: h2c://localhost:3000, send-proxy: v2 }\nsites:\n  any: app\n", "upstreams:\n  app: { to: localhost:3000, send-proxy: v2 }\nsites:\n  any: app\n"},
 	{"bad_certificate", "a certificate that cannot be used", "A certificate and its key are PEM files. The certificate comes first in its file, then its intermediates; the key is the one it was made for.",
 		"listen: { https: :443 }\ntls: { certificates: site.pem }\n" + site + "-- site.pem --\nnothing\n", "listen: { https: :443 }\ntls: { self-signed: true }\n" + site},
 	{"cannot_read", "a file that cannot be read", "The file is not there, or this user may not read it.", "include: missing.yaml\n" + site, site},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/listen"
 	"github.com/gatewhy/gatewhy/internal/route"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -121,6 +122,24 @@ func (s *Statuses) UnmarshalText(b []byte) (err error) {
 func (s Statuses) MarshalText() ([]byte, error) {
 	return []byte(check.FormatStatus(s.Least, s.Most)), nil
 }
+
+// FieldName is the name of a field for ids.
+type FieldName string
+
+// Noun implements the word for messages.
+func (*FieldName) Noun() string { return "field" }
+
+// UnmarshalText reads a name as package exchange has it.
+func (n *FieldName) UnmarshalText(b []byte) error {
+	if err := exchange.CheckRequestID(string(b)); err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	*n = FieldName(b)
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (n FieldName) MarshalText() ([]byte, error) { return []byte(n), nil }
 
 // HashKey is what hashing goes by.
 type HashKey upstream.Key

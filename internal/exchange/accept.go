@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -20,11 +21,13 @@ type conn struct {
 	http2      *http2.Server // nil if it speaks HTTP/1
 	woken      func(error)   // resume, bound once
 	prev, next *conn
-	since      loop.Time  // when it was accepted, or its last answer ended
-	tls        *trail.TLS // nil in plain HTTP
-	hello      bool       // its TLS handshake is still to come
-	plain      bool       // it speaks plain HTTP to a TLS listener
-	idle       bool       // it is at rest
+	since      loop.Time     // when it was accepted, or its last answer ended
+	tls        *trail.TLS    // nil in plain HTTP
+	introduce  bool          // its PROXY header is still to come
+	said       *introduction // what that said; nil if there was none
+	hello      bool          // its TLS handshake is still to come
+	plain      bool          // it speaks plain HTTP to a TLS listener
+	idle       bool          // it is at rest
 	trusted    bool
 	proxy      bool    // it speaks for others: see Exchange.spokenFor
 	addressed  uint8   // length of the client's address in added
@@ -51,7 +54,7 @@ func (s *Server) meet(c *conn) (on bool) {
 		return false
 	}
 	switch err := c.stream.Fill(&c.client.In, loop.Try); {
-	case err == loop.ErrTimeout && c.hello:
+	case err == loop.ErrTimeout && (c.hello || c.introduce):
 		return s.rest(c)
 	case err != nil && err != loop.ErrTimeout:
 		return false
@@ -61,6 +64,14 @@ func (s *Server) meet(c *conn) (on bool) {
 
 // begin goes on with the first bytes of a connection, or before them.
 func (s *Server) begin(c *conn) (on bool) {
+	if c.introduce {
+		if !s.introduced(c) {
+			return false
+		}
+		if c.hello && c.client.In.Len() == 0 {
+			return s.rest(c)
+		}
+	}
 	if !c.hello {
 		return s.greet(c)
 	}
@@ -90,15 +101,27 @@ func (s *Server) accept(stream loop.Stream) *conn {
 	c.stream, c.since = stream, s.loop.Now()
 	c.client.Init(stream, &s.o.Limits, &s.o.Times)
 	s.link(c)
-	remote := stream.Remote()
-	if ip := remote.IP.Addr().Unmap(); ip.IsValid() {
-		c.forward(ip.AppendTo(s.text[:0]))
-		c.trusted, c.proxy = ip.IsLoopback(), s.o.trusts(ip)
-	} else {
-		c.forward([]byte("unix"))
-		c.trusted, c.proxy = true, s.o.trusts(here)
+	ip := c.remote().Addr()
+	c.meets(ip, s)
+	if len(s.o.ProxyProtocol) > 0 {
+		if !ip.IsValid() {
+			ip = here
+		}
+		c.introduce = s.o.introduces(ip)
 	}
 	return c
+}
+
+// meets notes who is at the other end: the address of a peer, which is invalid for a
+// unix socket, or of the client of one.
+func (c *conn) meets(ip netip.Addr, s *Server) {
+	if ip.IsValid() {
+		c.forward(ip.AppendTo(s.text[:0]))
+		c.trusted, c.proxy = ip.IsLoopback(), s.o.trusts(ip)
+		return
+	}
+	c.forward([]byte("unix"))
+	c.trusted, c.proxy = true, s.o.trusts(here)
 }
 
 // fresh returns a conn that is new, or as good as new.
@@ -144,7 +167,7 @@ func (c *conn) address() []byte {
 
 // scheme is that of the requests.
 func (c *conn) scheme() string {
-	if c.tls != nil {
+	if c.tls != nil || c.said != nil && c.said.secure {
 		return "https"
 	}
 	return "http"
@@ -179,7 +202,7 @@ func (s *Server) rest(c *conn) (on bool) {
 	switch {
 	case s.draining: // a moment that is over waits for nothing, but finds what is there
 		until = c.since.Add(int64(parting))
-	case c.hello:
+	case c.hello || c.introduce:
 		until = s.helloUntil(c)
 	case c.client.Served == 0:
 		until = until.Add(int64(s.o.Times.Head))
@@ -194,13 +217,13 @@ func (s *Server) rest(c *conn) (on bool) {
 // resume goes on when there is input, or its end.
 func (s *Server) resume(c *conn) (on bool) {
 	until := s.loop.Now().Add(int64(s.o.Times.Head))
-	if c.hello {
+	if c.hello || c.introduce {
 		until = s.helloUntil(c)
 	}
 	if c.stream.Fill(&c.client.In, until) != nil {
 		return false
 	}
-	if c.hello {
+	if c.hello || c.introduce {
 		return s.begin(c)
 	}
 	return s.serve(c)

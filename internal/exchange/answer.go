@@ -88,6 +88,9 @@ func (x *Exchange) answer(status int) {
 	fields := x.ownFields(format)
 	back := message.Back{Minor: r.minor, Body: message.Sized, Length: int64(len(body)), Close: r.close, Via: x.via,
 		Status: explain.ProxyStatus(nil, &a)}
+	if x.Opts.ReplyRequestID {
+		back.Own = x.replyID()
+	}
 	r.head = x.Client.AppendOwn(r.head[:0], status, fields, &back)
 	if r.kind = message.Sized; r.toHead {
 		r.kind, body = message.NoBody, nil
@@ -118,6 +121,9 @@ func (x *Exchange) ownFields(format explain.Format) []byte {
 	}
 	if t.Status == 503 {
 		b = append(strconv.AppendInt(append(b, "Retry-After: "...), int64(retryAfter/time.Second), 10), "\r\n"...)
+	}
+	if x.Opts.ReplyRequestID && x.server.requestID == "x-request-id" && len(t.RequestID) > 0 {
+		return b // which is what replyID tells; the page and Proxy-Status name the incident
 	}
 	return append(append(append(b, "X-Request-Id: "...), t.Incident[:]...), "\r\n"...)
 }

@@ -7,8 +7,11 @@
 package exchange
 
 import (
+	crand "crypto/rand"
 	"crypto/tls"
+	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -20,6 +23,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/metrics"
 	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/wire/forwarded"
 )
 
 // Responder finds the answer to an exchange: it calls x.Begin, x.Add, x.Finish,
@@ -88,9 +92,24 @@ type Options struct {
 	Detail Detail
 	// Contact is an email address or URL that error pages offer; "" for none.
 	Contact string
+	// Forwarded says in which fields proxies in front tell of the client, and upstreams
+	// are told.
+	Forwarded Forwarded
+	// RequestID is the field by which each request has an id, "" for none.
+	RequestID string
+	// ReplyRequestID tells the client that id too.
+	ReplyRequestID bool
+	// Trace gives each request its place in a W3C trace, and TraceSample is the share of
+	// the traces which begin here that are sampled, 0 to 1.
+	Trace       bool
+	TraceSample float64
 	// TrustedProxies are the networks of proxies in front of us, which say who the
 	// client is; see Exchange.spokenFor.
 	TrustedProxies []netip.Prefix
+	// ProxyProtocol are the networks of proxies that begin each connection with a PROXY
+	// header, in front of TLS too: they must, and nobody else may. The header has to come
+	// within Handshake.
+	ProxyProtocol []netip.Prefix
 	// MaxConnections bounds the client connections of each loop; 0 means no limit.
 	MaxConnections int
 	Log            *accesslog.Sink // nil for no access log
@@ -99,6 +118,16 @@ type Options struct {
 	// must not keep the trail.
 	Observe func(*trail.Trail)
 }
+
+// Forwarded says in which fields a client is told of.
+type Forwarded uint8
+
+// The choices.
+const (
+	ForwardedX       Forwarded = iota // X-Forwarded-For, -Proto, -Host, -Port and X-Real-IP
+	ForwardedRFC7239                  // Forwarded
+	ForwardedBoth                     // both; of a proxy in front, Forwarded if it sends that
+)
 
 // Server serves client connections on one loop.
 type Server struct {
@@ -120,6 +149,9 @@ type Server struct {
 	drained  []loop.Task
 	second   int64  // the second that dated spells, from 1970
 	dated    []byte // a Date field's value
+	ids      rand.ChaCha8
+	// requestID is Options.RequestID in lower case.
+	requestID string
 }
 
 // NewServer makes the server of one loop. It must be called on that loop.
@@ -129,6 +161,9 @@ func NewServer(l loop.Loop, o *Options, r Router) *Server {
 		s.log = o.Log.Local(l)
 	}
 	s.Use(o)
+	var seed [32]byte
+	crand.Read(seed[:])
+	s.ids.Seed(seed)
 	s.conns.next, s.conns.prev = &s.conns, &s.conns
 	return s
 }
@@ -140,7 +175,7 @@ func (s *Server) Counters() *metrics.Counters { return &s.counters }
 // and Via stay what they were. It must be called on the server's loop.
 func (s *Server) Use(o *Options) {
 	h := o.http2()
-	s.o, s.http2 = o, &h
+	s.o, s.http2, s.requestID = o, &h, strings.ToLower(o.RequestID)
 }
 
 // date spells the moment wall, in nanoseconds, for a Date field (RFC 9110 §5.6.7).
@@ -211,6 +246,12 @@ type Exchange struct {
 	client     netip.Addr
 	clientText [longestAddress]byte
 	added      []byte
+	lines      []byte // lines of this request alone
+	spanAt     int    // where in lines the span of an attempt goes
+	idText     [longestID]byte
+	// What proxies say in Forwarded, and that it is to be believed.
+	elements      []forwarded.Element
+	forwardedGood bool
 	// reading is what an HTTP/1.1 client needs while it reads a request.
 	reading http1.Reading
 	// tunnelled counts the client's bytes behind a switch of protocols.
@@ -248,6 +289,9 @@ func (s *Server) put(x *Exchange) {
 	x.client = netip.Addr{}
 	if cap(x.added) > addedKept {
 		x.added = nil
+	}
+	if cap(x.lines) > addedKept {
+		x.lines = nil
 	}
 	x.conn, x.Client = nil, nil
 	if len(s.free) < freed {

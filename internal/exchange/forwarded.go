@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire/forwarded"
 )
 
 // trusts reports whether a peer at this address is one of the proxies in front of us.
@@ -31,14 +32,23 @@ const longestAddress = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 //
 // X-Forwarded-Proto and X-Forwarded-Host of a trusted proxy count and go on; those of
 // others are replaced, as are their X-Forwarded-For and Forwarded.
+//
+// Where Options.Forwarded says so, all this is Forwarded's (RFC 7239): see spokenForBy.
 func (x *Exchange) spokenFor() {
 	h, t := &x.Request.Head, &x.Trail
-	x.Onward.ForwardedHost = nil
+	x.Onward.ForwardedHost, x.forwardedGood = nil, false
+	x.Onward.NoXForwarded = x.Opts.Forwarded == ForwardedRFC7239
+	if x.Onward.NoXForwarded {
+		x.Onward.Added = nil
+	}
 	if !x.conn.proxy {
 		if t.Trusted && x.forwarded() {
 			// It comes from this machine, and for somebody else: who that is we do not know.
 			t.Trusted = false
 		}
+		return
+	}
+	if x.Opts.Forwarded != ForwardedX && x.spokenForBy() || x.Opts.Forwarded == ForwardedRFC7239 {
 		return
 	}
 	// What all proxies say, in order, and then the peer.
@@ -63,7 +73,7 @@ func (x *Exchange) spokenFor() {
 			}
 		}
 	}
-	client := x.conn.stream.Remote().IP.Addr().Unmap()
+	client := x.conn.remote().Addr()
 	if !client.IsValid() {
 		client = here
 	}
@@ -76,13 +86,77 @@ func (x *Exchange) spokenFor() {
 		}
 		client, said = a, said[:max(i, 0)]
 	}
+	x.goesOn(b, scheme)
+	x.isFor(client, scheme)
+}
+
+// goesOn ends the fields of a request that a trusted proxy speaks of: behind what it
+// says in X-Forwarded-For comes its own address.
+func (x *Exchange) goesOn(b []byte, scheme string) {
 	b = append(b, x.conn.address()...)
 	b = append(append(append(b, forwardedProto...), scheme...), "\r\n"...)
 	x.added, x.Onward.Added = b, b
+}
+
+// isFor notes who the client is.
+func (x *Exchange) isFor(client netip.Addr, scheme string) {
+	t := &x.Trail
 	x.client = client
 	t.Client = client.AppendTo(x.clientText[:0])
 	t.Trusted = client.IsLoopback()
 	t.Scheme = scheme
+}
+
+// spokenForBy is spokenFor by Forwarded; false if a proxy sent none, or a broken one, of
+// which nothing is believed. The scheme and the host are those of the element that tells
+// of the client.
+func (x *Exchange) spokenForBy() bool {
+	h := &x.Request.Head
+	x.elements = x.elements[:0]
+	ok := true
+	for i := range h.Fields {
+		if h.Fields[i].ID == message.Forwarded && ok {
+			x.elements, ok = forwarded.Append(x.elements, h.Bytes(h.Fields[i].Value))
+		}
+	}
+	if !ok || len(x.elements) == 0 {
+		return false
+	}
+	x.forwardedGood = true
+	client := x.conn.remote().Addr()
+	if !client.IsValid() {
+		client = here
+	}
+	scheme := x.conn.scheme()
+	b := append(x.added[:0], forwardedFor...)
+	for i := range x.elements {
+		if a := x.elements[i].For; a.IsValid() {
+			b = append(a.AppendTo(b), ", "...)
+		} else {
+			b = append(b, "unknown, "...)
+		}
+	}
+	for i := len(x.elements) - 1; i >= 0 && x.Opts.trusts(client); i-- {
+		e := &x.elements[i]
+		if message.EqualFold(e.Proto, "https") {
+			scheme = "https"
+		} else if message.EqualFold(e.Proto, "http") {
+			scheme = "http"
+		}
+		if len(e.Host) > 0 && bytes.IndexByte(e.Host, ',') < 0 {
+			x.Onward.ForwardedHost = e.Host
+		}
+		if !e.For.IsValid() {
+			break
+		}
+		client = e.For
+	}
+	if !x.Onward.NoXForwarded {
+		x.goesOn(b, scheme)
+	}
+	x.isFor(client, scheme)
+	clear(x.elements) // they hold the request's memory
+	return true
 }
 
 // forwarded reports whether the request says that it comes from a proxy.

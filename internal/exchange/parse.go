@@ -40,6 +40,7 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 	}
 	x.spokenFor()
 	x.recognise()
+	x.identify()
 	x.Onward.Host = nil
 	if h.Authority.Len == 0 {
 		x.Onward.Host = x.conn.localAuthority()
@@ -52,7 +53,7 @@ func (x *Exchange) parse() (f *fault.Fault, quiet bool) {
 func (c *conn) localAuthority() []byte {
 	if c.local == nil {
 		local := []byte("localhost")
-		if ip := c.stream.Local().IP; ip.IsValid() {
+		if ip := c.destination(); ip.IsValid() {
 			local = ip.AppendTo(nil)
 		}
 		c.local = &local

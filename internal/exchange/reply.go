@@ -29,6 +29,7 @@ type reply struct {
 	upgraded bool
 	broken   bool // the client's connection is of no more use
 	stashed  *stash
+	id       []byte // scratch of replyID
 }
 
 // stash is a whole answer kept in case that there is no better one.
@@ -38,7 +39,7 @@ type stash struct {
 	status     int
 }
 
-func (r *reply) reset() { *r = reply{head: r.head[:0], body: r.body[:0]} }
+func (r *reply) reset() { *r = reply{head: r.head[:0], body: r.body[:0], id: r.id[:0]} }
 
 // Stash completes the answer that is held back and keeps it: Unstash sends it
 // when another attempt found nothing better.
@@ -94,6 +95,10 @@ func (x *Exchange) Begin(h *message.Head, f *message.Framing) {
 		// cached or forwarded downstream."
 		// https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1-9
 		back.Date = x.server.date(x.Loop.Wall())
+	}
+	if x.Opts.ReplyRequestID {
+		x.dropReplyID(h)
+		back.Own = x.replyID()
 	}
 	if h.Status >= 500 {
 		back.Status = explain.Received(nil, x.Opts.Node, h.Status)

@@ -39,5 +39,15 @@ func (x *Exchange) ClientIP() netip.Addr {
 	if x.client.IsValid() {
 		return x.client
 	}
-	return x.conn.stream.Remote().IP.Addr().Unmap()
+	return x.conn.remote().Addr()
+}
+
+// Ends are the two ends of the client's connection. What a trusted proxy says of its
+// client is its own request's and no connection's; then the port is not known, and 0.
+func (x *Exchange) Ends() (client, here netip.AddrPort) {
+	client, here = x.conn.remote(), x.conn.destination()
+	if x.client.IsValid() && x.client != client.Addr() {
+		client = netip.AddrPortFrom(x.client, 0)
+	}
+	return client, here
 }

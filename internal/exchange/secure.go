@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/accesslog"
@@ -28,8 +29,11 @@ func (s *Server) Handshakes() Handshakes { return s.shakes }
 // helloUntil is the deadline of a handshake. Who sends nothing until then has not
 // begun anything: a port check, or a browser that connects in advance.
 func (s *Server) helloUntil(c *conn) loop.Time {
-	return c.since.Add(int64(cmp.Or(s.o.Handshake, DefaultHandshake)))
+	return c.since.Add(int64(s.handshake()))
 }
+
+// handshake bounds what comes before a request.
+func (s *Server) handshake() time.Duration { return cmp.Or(s.o.Handshake, DefaultHandshake) }
 
 // secure does the handshake, whose first bytes are there. It reports whether there
 // is somebody to serve: who speaks plain HTTP is served too, with an explanation.
@@ -89,7 +93,7 @@ func (s *Server) handshakeFailed(c *conn, err error) {
 	why := strings.TrimPrefix(err.Error(), "tls: ")
 	switch {
 	case errors.Is(err, loop.ErrTimeout):
-		why = "no handshake within " + cmp.Or(s.o.Handshake, DefaultHandshake).String()
+		why = "no handshake within " + s.handshake().String()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		why = "the client hung up in the middle of the handshake"
 	}

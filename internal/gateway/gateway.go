@@ -85,7 +85,7 @@ func Defaults() Options {
 			Limits: http1.Limits{Limits: h1.DefaultRequest},
 			HTTP2: http2.ServerOptions{Ping: http2.DefaultClientPing, Pong: http2.DefaultPong, Requests: http2.DefaultRequests, BodyWindow: http2.DefaultBodyWindow,
 				BodyMemory: http2.DefaultBodyMemory, Resets: http2.DefaultResets, Control: http2.DefaultControl, Table: h2.DefaultTable},
-			MaxConnections: exchange.DefaultMaxConnections,
+			MaxConnections: exchange.DefaultMaxConnections, TraceSample: 1,
 		},
 		Reverse: reverse.Options{
 			Limits: http1.Limits{Limits: h1.DefaultResponse}, Allow: h1.AllowResponse,

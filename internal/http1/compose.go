@@ -44,13 +44,16 @@ func AppendRequest(dst []byte, q *message.Request, o *message.Onward) []byte {
 	case q.Framing.Trailers:
 		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
 	}
-	dst = append(dst, "X-Forwarded-Host: "...)
-	if o.ForwardedHost != nil {
-		authority = o.ForwardedHost
+	if !o.NoXForwarded {
+		dst = append(dst, "X-Forwarded-Host: "...)
+		if o.ForwardedHost != nil {
+			authority = o.ForwardedHost
+		}
+		dst = append(dst, authority...)
+		dst = append(dst, "\r\n"...)
 	}
-	dst = append(dst, authority...)
-	dst = append(dst, "\r\n"...)
 	dst = append(dst, o.Added...)
+	dst = append(dst, o.Own...)
 	return appendVia(dst, h, o.Via)
 }
 
@@ -119,6 +122,7 @@ func appendBack(dst []byte, o *message.Back) []byte {
 	case o.Minor == 0:
 		dst = append(dst, "Connection: keep-alive\r\n"...)
 	}
+	dst = append(dst, o.Own...)
 	if o.Status != nil {
 		dst = append(dst, "Proxy-Status: "...)
 		dst = append(dst, o.Status...)

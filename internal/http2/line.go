@@ -144,11 +144,14 @@ func appendRequest(dst []byte, scheme string, q *message.Request, o *message.Onw
 	if q.Framing.Trailers {
 		dst = h2.AppendKnown(dst, message.TE, []byte("trailers"))
 	}
-	if o.ForwardedHost != nil {
-		authority = o.ForwardedHost
+	if !o.NoXForwarded {
+		if o.ForwardedHost != nil {
+			authority = o.ForwardedHost
+		}
+		dst = h2.AppendKnown(dst, message.XForwardedHost, authority)
 	}
-	dst = h2.AppendKnown(dst, message.XForwardedHost, authority)
 	dst = h2.AppendLines(dst, o.Added)
+	dst = h2.AppendLines(dst, o.Own)
 	return appendVia(dst, h, o.Via)
 }
 

@@ -63,6 +63,7 @@ func appendBack(dst []byte, b *message.Back, length int64) []byte {
 	if b.Body == message.Sized || b.Body == message.NoBody && length >= 0 {
 		dst = h2.AppendNumber(dst, message.ContentLength, length)
 	}
+	dst = h2.AppendLines(dst, b.Own)
 	if b.Status != nil {
 		dst = h2.AppendKnown(dst, message.ProxyStatus, b.Status)
 	}

@@ -104,6 +104,7 @@ func clone(t *trail.Trail) *trail.Trail {
 	c := *t
 	c.Client = bytes.Clone(t.Client)
 	c.Method = bytes.Clone(t.Method)
+	c.RequestID = bytes.Clone(t.RequestID)
 	c.Authority = bytes.Clone(t.Authority)
 	if t.Path != nil {
 		c.Path = bytes.Clone(t.Path)

@@ -1,6 +1,8 @@
 package incident
 
 import (
+	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +31,13 @@ type (
 		Minor          uint8         `json:"minor,omitempty"`
 		Call           bool          `json:"grpc,omitempty"`
 		GRPCStatus     int           `json:"grpc_status,omitempty"`
+		Site           string        `json:"site,omitempty"`
 		Route          string        `json:"http.route,omitempty"`
+		RequestID      text          `json:"request_id,omitempty"`
+		Trace          bits          `json:"trace_id,omitempty"`
+		Span           bits          `json:"span_id,omitempty"`
+		Parent         bits          `json:"parent_span_id,omitempty"`
+		Sampled        bool          `json:"sampled,omitempty"`
 		HeadRead       ms            `json:"head_read_ms,omitempty"`
 		BodyRead       ms            `json:"body_read_ms,omitempty"`
 		Answered       ms            `json:"answered_ms,omitempty"`
@@ -56,6 +64,7 @@ type (
 	attemptJSON struct {
 		Upstream      string     `json:"upstream,omitempty"`
 		Endpoint      string     `json:"endpoint,omitempty"`
+		Span          bits       `json:"span_id,omitempty"`
 		Address       string     `json:"address,omitempty"`
 		Secure        bool       `json:"secure,omitempty"`
 		HTTP2         bool       `json:"http2,omitempty"`
@@ -146,12 +155,30 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*string)(t))
 }
 
+// bits are an id of a trace, which JSON shows in hexadecimal; empty if it is all zeros.
+type bits []byte
+
+func bitsOf(b []byte) bits {
+	if len(bytes.Trim(b, "\x00")) == 0 {
+		return nil
+	}
+	return b
+}
+
+func (b bits) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, b), nil }
+
+func (b *bits) UnmarshalText(s []byte) (err error) {
+	*b, err = hex.AppendDecode(nil, s)
+	return err
+}
+
 // MarshalJSON writes the record with all that it knows.
 func (r *Record) MarshalJSON() ([]byte, error) {
 	t := r.Trail
 	j := recordJSON{Incident: string(t.Incident[:]), Began: t.Began, Client: text(t.Client), Trusted: t.Trusted,
 		Method: text(t.Method), Scheme: t.Scheme, Authority: text(t.Authority), Path: text(t.Path), Major: t.Major, Minor: t.Minor, Call: t.Call, GRPCStatus: t.GRPCStatus,
-		Route: t.Route, HeadRead: ms(t.HeadRead), BodyRead: ms(t.BodyRead), Answered: ms(t.Answered), Ended: ms(t.Ended),
+		Site: t.Site, Route: t.Route, RequestID: text(t.RequestID), Trace: bitsOf(t.Trace[:]), Span: bitsOf(t.Span[:]), Parent: bitsOf(t.Parent[:]), Sampled: t.Sampled,
+		HeadRead: ms(t.HeadRead), BodyRead: ms(t.BodyRead), Answered: ms(t.Answered), Ended: ms(t.Ended),
 		Status: t.Status, UpstreamStatus: t.UpstreamStatus, In: t.In, Out: t.Out, Cut: t.Cut, Fault: encodeFault(t.Fault),
 		Rescued: t.Rescued, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
 	if s := t.TLS; s != nil {
@@ -167,7 +194,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 }
 
 func encodeAttempt(a *trail.Attempt) attemptJSON {
-	j := attemptJSON{Upstream: a.Upstream, Endpoint: a.Endpoint, Address: a.Address, Secure: a.Secure, HTTP2: a.HTTP2, Reused: a.Reused,
+	j := attemptJSON{Upstream: a.Upstream, Endpoint: a.Endpoint, Span: bitsOf(a.Span[:]), Address: a.Address, Secure: a.Secure, HTTP2: a.HTTP2, Reused: a.Reused,
 		Age: ms(a.Age), Idle: ms(a.Idle), Serial: a.Serial, Began: ms(a.Began), Resolved: ms(a.Resolved),
 		Connected: ms(a.Connected), Secured: ms(a.Secured), Sent: ms(a.Sent), FirstByte: ms(a.FirstByte),
 		HeadRead: ms(a.HeadRead), Ended: ms(a.Ended), BytesSent: a.BytesSent, BytesReceived: a.BytesReceived,
@@ -224,10 +251,14 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 		return nil, fmt.Errorf("not an incident record: %q is no incident id", j.Incident)
 	}
 	t := &trail.Trail{Incident: id, Began: j.Began, Client: octets(j.Client), Trusted: j.Trusted, Method: octets(j.Method),
-		Scheme: j.Scheme, Authority: octets(j.Authority), Path: octets(j.Path), Major: j.Major, Minor: j.Minor, Call: j.Call, GRPCStatus: j.GRPCStatus, Route: j.Route,
+		Scheme: j.Scheme, Authority: octets(j.Authority), Path: octets(j.Path), Major: j.Major, Minor: j.Minor, Call: j.Call, GRPCStatus: j.GRPCStatus, Site: j.Site, Route: j.Route,
+		RequestID: octets(j.RequestID), Sampled: j.Sampled,
 		HeadRead: trail.Stamp(j.HeadRead), BodyRead: trail.Stamp(j.BodyRead), Answered: trail.Stamp(j.Answered),
 		Ended: trail.Stamp(j.Ended), Status: j.Status, UpstreamStatus: j.UpstreamStatus, In: j.In, Out: j.Out, Cut: j.Cut,
 		Fault: decodeFault(j.Fault), Rescued: j.Rescued, Withheld: decodeFault(j.Withheld)}
+	copy(t.Trace[:], j.Trace)
+	copy(t.Span[:], j.Span)
+	copy(t.Parent[:], j.Parent)
 	if len(j.Attempts) > trail.MaxAttempts {
 		return nil, fmt.Errorf("not an incident record: %d attempts, at most %d are possible", len(j.Attempts), trail.MaxAttempts)
 	}
@@ -252,7 +283,9 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 }
 
 func decodeAttempt(j *attemptJSON) trail.Attempt {
-	return trail.Attempt{Upstream: j.Upstream, Endpoint: j.Endpoint, Address: j.Address, Secure: j.Secure, HTTP2: j.HTTP2, Reused: j.Reused,
+	var span [8]byte
+	copy(span[:], j.Span)
+	return trail.Attempt{Span: span, Upstream: j.Upstream, Endpoint: j.Endpoint, Address: j.Address, Secure: j.Secure, HTTP2: j.HTTP2, Reused: j.Reused,
 		Age: int64(j.Age), Idle: int64(j.Idle), Serial: j.Serial, Began: trail.Stamp(j.Began),
 		Resolved: trail.Stamp(j.Resolved), Connected: trail.Stamp(j.Connected), Secured: trail.Stamp(j.Secured),
 		Sent: trail.Stamp(j.Sent), FirstByte: trail.Stamp(j.FirstByte), HeadRead: trail.Stamp(j.HeadRead),

@@ -61,6 +61,10 @@ type Onward struct {
 	// ForwardedHost is X-Forwarded-Host where a trusted proxy said it; nil means the
 	// request's own authority.
 	ForwardedHost []byte
+	// NoXForwarded leaves X-Forwarded-Host out.
+	NoXForwarded bool
+	// Own are field lines of this request alone: its id, its trace.
+	Own []byte
 	// Via is our pseudonym.
 	Via []byte
 	// Host is the authority of a request that names none, as HTTP/1.0 clients may:
@@ -84,6 +88,7 @@ type Back struct {
 	Via     []byte // our pseudonym
 	Date    []byte // value of a Date field to add; nil for none
 	Status  []byte // value of a Proxy-Status field to add; nil for none
+	Own     []byte // field lines to add; nil for none
 	Upgrade bool   // a 101 of HTTP/1.1: Connection and Upgrade are kept
 }
 

@@ -105,6 +105,8 @@ type call struct {
 	h2    http2.Line
 	first []byte // first bytes of an answer whose head is no longer in the buffer
 	body  body
+	// The PROXY header of its connections, and what is in it.
+	intro, extra []byte
 	work
 }
 

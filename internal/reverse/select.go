@@ -8,6 +8,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/proxyproto"
 )
 
 // connect finds an endpoint and a connection to it: one that is kept, or a new
@@ -24,6 +25,7 @@ func (c *call) connect() *fault.Fault {
 	c.end, c.tried[x.Trail.N-1] = e, e
 	a.Endpoint = e.Name()
 	alone := c.alone || x.Request.Framing.Upgrade // what comes behind a 101 needs a connection of its own
+	intro := c.introduction()
 	for !c.fresh && !alone {
 		conn := p.pool.Join(e)
 		if conn == nil {
@@ -38,7 +40,7 @@ func (c *call) connect() *fault.Fault {
 	}
 	if !c.fresh {
 		for {
-			conn, note := p.pool.Take(e)
+			conn, note := p.pool.TakeFor(e, intro)
 			if note != "" {
 				c.note(note, -1)
 			}
@@ -53,11 +55,16 @@ func (c *call) connect() *fault.Fault {
 	}
 	c.fresh = false
 	var tm upstream.Timing
-	dial := p.pool.Dial
-	if alone {
-		dial = p.pool.DialAlone
+	var conn *upstream.Conn
+	var f *fault.Fault
+	switch {
+	case intro != nil:
+		conn, f = p.pool.DialFor(e, intro, x.Deadline, &tm)
+	case alone:
+		conn, f = p.pool.DialAlone(e, x.Deadline, &tm)
+	default:
+		conn, f = p.pool.Dial(e, x.Deadline, &tm)
 	}
-	conn, f := dial(e, x.Deadline, &tm)
 	a.Address = tm.Address
 	for _, s := range [...]struct {
 		stamp *trail.Stamp
@@ -80,6 +87,33 @@ func (c *call) connect() *fault.Fault {
 	}
 	c.use(conn, conn.Served > 0)
 	return nil
+}
+
+// introduction is the PROXY header that connections for this client begin with; nil if
+// the upstream is sent none.
+func (c *call) introduction() []byte {
+	version := c.p.pool.SendProxy()
+	if version == 0 {
+		return nil
+	}
+	from, to := c.x.Ends()
+	c.intro = c.intro[:0]
+	if version == 1 {
+		c.intro = proxyproto.AppendV1(c.intro, from, to)
+		return c.intro
+	}
+	c.extra = c.extra[:0]
+	if t := c.x.Trail.TLS; t != nil {
+		if t.ALPN != "" {
+			c.extra = proxyproto.AppendExtension(c.extra, proxyproto.ALPN, t.ALPN)
+		}
+		if t.SNI != "" {
+			c.extra = proxyproto.AppendExtension(c.extra, proxyproto.Authority, t.SNI)
+		}
+		c.extra = proxyproto.AppendSSL(c.extra, "TLSv"+t.Version, t.Cipher)
+	}
+	c.intro = proxyproto.AppendV2(c.intro, from, to, c.extra)
+	return c.intro
 }
 
 // key is what the choice of an endpoint goes by, where it goes by the request.

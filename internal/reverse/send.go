@@ -13,6 +13,7 @@ import (
 // the sending hand, a task of its own, so that an early answer is seen.
 func (c *call) send() *fault.Fault {
 	x, q := c.x, &c.x.Request
+	c.a.Span = x.NextSpan()
 	c.onward = x.Onward
 	c.onward.Length = -1
 	c.onward.Speak10 = c.end.Speaks10.Load() && (q.Framing.Body != message.Streamed || c.body.whole)

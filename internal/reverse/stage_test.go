@@ -58,6 +58,7 @@ type setup struct {
 	Eject     upstream.Eject
 	Balance   upstream.Balance
 	Key       upstream.Key
+	SendProxy int
 	Responder func(x *exchange.Exchange) *fault.Fault // in place of the proxy
 	origins   []behaviour
 }
@@ -121,7 +122,7 @@ func (s *setup) playOn(t *testing.T, epoll bool, f func(st *stage)) {
 		st := &stage{t: t, front: &listener{queue: make(chan net.Conn), done: make(chan struct{})}}
 		var o upstream.Options
 		o.Name, o.Budget, o.Eject = "app", s.Budget, s.Eject
-		o.Balance, o.Key = s.Balance, s.Key
+		o.Balance, o.Key, o.SendProxy = s.Balance, s.Key, s.SendProxy
 		for i, b := range s.origins {
 			list, err := upstream.ParseTarget(fmt.Sprintf("10.0.0.%d:80", i+1))
 			if err != nil {

@@ -59,7 +59,15 @@ var table = []*Setting{
 		"how long a key makes session tickets, which two later ones still let in; 0 = none, each handshake is a full one", rotation},
 
 	{"trusted-proxies", security, "NETWORK,...", "", "proxies in front of the gateway: who the client is is what they say in X-Forwarded-For; as in 10.0.0.0/8,fd00::/8",
-		trustedProxies},
+		networks(func(o *gateway.Options) *[]netip.Prefix { return &o.Client.TrustedProxies })},
+	{"proxy-protocol", security, "NETWORK,...", "", "proxies that begin each connection with a PROXY header, version 1 or 2, which says who the client is: they must, and others may not",
+		networks(func(o *gateway.Options) *[]netip.Prefix { return &o.Client.ProxyProtocol })},
+	{"forwarded", general, "WHICH", "x", "the fields that tell upstreams of the client, and that trusted proxies are asked for: x (X-Forwarded-*), rfc7239 (Forwarded) or both", whichForwarded},
+	{"request-id", general, "FIELD", "", "give each request an id and send it on in this field, as in X-Request-Id; that of a trusted proxy is kept", requestID},
+	{"request-id-reply", general, "", "", "tell the client the id too", boolean(func(o *gateway.Options, yes bool) { o.Client.ReplyRequestID = yes })},
+	{"trace", general, "", "", "take part in W3C traces: go on with those of trusted proxies, begin one for others",
+		boolean(func(o *gateway.Options, yes bool) { o.Client.Trace = yes })},
+	{"trace-sample", general, "SHARE", "1", "the share of the traces which begin here that are marked to be recorded, 0 to 1", traceSample},
 
 	duration("timeout-resolve", upstream.DefaultResolve, "looking up a name: two DNS servers, asked twice",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Resolve }),
@@ -199,6 +207,7 @@ var table = []*Setting{
 	{"upstream-server-name", upstreams, "NAME", "", "name to send and to verify in TLS; the target's host unless set",
 		text(func(o *gateway.Options, s string) { o.Upstream.ServerName = s })},
 	{"upstream-http2", upstreams, "WHEN", "auto", "HTTP/2 to upstreams: auto (over TLS with whoever agrees, and with h2c:// targets), on (with all), off", whenHTTP2},
+	{"send-proxy", upstreams, "VERSION", "off", "the PROXY header that connections begin with, to tell the client's address: off, v1 or v2", sendProxy},
 	{"pool-shared", upstreams, "N", strconv.Itoa(upstream.DefaultMaxShared),
 		"HTTP/2 connections to one endpoint, on each loop: each takes a hundred requests at a time",
 		number(1, 1024, func(o *gateway.Options, n int) { o.Upstream.MaxShared = n })},
@@ -418,8 +427,57 @@ func balanceKey(o *gateway.Options, v string) (err error) {
 	return err
 }
 
-// trustedProxies reads networks, separated by commas; an address is a network of one.
-func trustedProxies(o *gateway.Options, v string) error {
+func whichForwarded(o *gateway.Options, v string) error {
+	switch v {
+	case "x":
+		o.Client.Forwarded = exchange.ForwardedX
+	case "rfc7239":
+		o.Client.Forwarded = exchange.ForwardedRFC7239
+	case "both":
+		o.Client.Forwarded = exchange.ForwardedBoth
+	default:
+		return errors.New("write x, rfc7239 or both")
+	}
+	return nil
+}
+
+func requestID(o *gateway.Options, v string) error {
+	if err := exchange.CheckRequestID(v); err != nil {
+		return err
+	}
+	o.Client.RequestID = v
+	return nil
+}
+
+func traceSample(o *gateway.Options, v string) error {
+	share, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(share >= 0 && share <= 1) {
+		return errors.New("write a number from 0 to 1")
+	}
+	o.Client.TraceSample = share
+	return nil
+}
+
+func sendProxy(o *gateway.Options, v string) error {
+	switch v {
+	case "off":
+		o.Upstream.SendProxy = 0
+	case "v1":
+		o.Upstream.SendProxy = 1
+	case "v2":
+		o.Upstream.SendProxy = 2
+	default:
+		return errors.New("write off, v1 or v2")
+	}
+	return nil
+}
+
+// networks reads networks, separated by commas; an address is a network of one.
+func networks(of func(*gateway.Options) *[]netip.Prefix) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error { return appendNetworks(of(o), v) }
+}
+
+func appendNetworks(list *[]netip.Prefix, v string) error {
 	for _, s := range strings.Split(v, ",") {
 		s = strings.TrimSpace(s)
 		n, err := netip.ParsePrefix(s)
@@ -432,7 +490,7 @@ func trustedProxies(o *gateway.Options, v string) error {
 		case n.Masked() != n:
 			return fmt.Errorf("the network of %s begins elsewhere: write %s", s, n.Masked())
 		}
-		o.Client.TrustedProxies = append(o.Client.TrustedProxies, n)
+		*list = append(*list, n)
 	}
 	return nil
 }

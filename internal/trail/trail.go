@@ -36,6 +36,14 @@ type Trail struct {
 	Route     string // id of the route: site#2 is the second one of its site; "" if none matches
 	TLS       *TLS   // of the client's connection; nil without TLS. Shared by its exchanges, never changed
 
+	// RequestID is the request's id; nil if it has none.
+	RequestID []byte
+	// Trace is the W3C trace that the request belongs to, zeros if to none; Parent the span
+	// of whom we have it from, zeros if the trace begins here; Span our own.
+	Trace        [16]byte
+	Parent, Span [8]byte
+	Sampled      bool // the trace is to be recorded
+
 	HeadRead Stamp // the request's head was complete
 	BodyRead Stamp // the request's body was complete
 	Answered Stamp // the first byte of the final answer was handed to the client's socket
@@ -87,15 +95,16 @@ type Notice struct {
 
 // Attempt is one try on one endpoint.
 type Attempt struct {
-	Upstream string // name of the upstream
-	Endpoint string // as configured, host:port
-	Address  string // as dialled
-	Secure   bool   // TLS
-	HTTP2    bool   // as one stream of an HTTP/2 connection; else HTTP/1.1
-	Reused   bool   // the connection had served before
-	Age      int64  // of the connection when taken, nanoseconds
-	Idle     int64  // how long it had been idle, nanoseconds
-	Serial   int    // how many requests the connection had served before
+	Upstream string  // name of the upstream
+	Endpoint string  // as configured, host:port
+	Address  string  // as dialled
+	Secure   bool    // TLS
+	HTTP2    bool    // as one stream of an HTTP/2 connection; else HTTP/1.1
+	Reused   bool    // the connection had served before
+	Age      int64   // of the connection when taken, nanoseconds
+	Idle     int64   // how long it had been idle, nanoseconds
+	Span     [8]byte // in the exchange's trace; zeros if it has none
+	Serial   int     // how many requests the connection had served before
 
 	Began     Stamp
 	Resolved  Stamp
@@ -168,7 +177,8 @@ func (t *Trail) Reset() {
 	clear(t.Tries())
 	clear(t.Receipts())
 	t.Began, t.Client, t.Trusted, t.Method, t.Scheme, t.Authority, t.Path = 0, nil, false, nil, "", nil, nil
-	t.TLS = nil
+	t.TLS, t.RequestID = nil, nil
+	t.Trace, t.Parent, t.Span, t.Sampled = [16]byte{}, [8]byte{}, [8]byte{}, false
 	t.Site, t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = "", 0, 0, "", 0, 0, 0, 0
 	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
 	t.Call, t.GRPCStatus = false, 0

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"net/netip"
@@ -53,16 +54,23 @@ type Timing struct {
 // With an endpoint that speaks HTTP/2 the connection may be one that others use
 // too, and somebody else may have made it.
 func (p *Local) Dial(e *Endpoint, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
-	return p.dial(e, until, tm, false)
+	return p.dial(e, until, tm, false, nil)
+}
+
+// DialFor is DialAlone for a connection that begins with that PROXY header, which tells
+// of a client: where the upstream sends such headers, the others begin with one that says
+// that they speak for nobody.
+func (p *Local) DialFor(e *Endpoint, intro []byte, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
+	return p.dial(e, until, tm, true, intro)
 }
 
 // DialAlone is Dial for a connection that is the caller's alone, where the
 // endpoint speaks HTTP/1.1 too.
 func (p *Local) DialAlone(e *Endpoint, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
-	return p.dial(e, until, tm, !e.prior())
+	return p.dial(e, until, tm, !e.prior(), nil)
 }
 
-func (p *Local) dial(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Conn, *fault.Fault) {
+func (p *Local) dial(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro []byte) (*Conn, *fault.Fault) {
 	if tm == nil {
 		tm = new(Timing)
 	}
@@ -79,10 +87,10 @@ func (p *Local) dial(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Con
 		alone = none
 	}
 	b.inFlight++
-	c, f := p.open(e, until, tm, alone)
+	c, f := p.open(e, until, tm, alone, intro)
 	if f != nil && !alone && speaksOther(f) && e.Downgrade(p.loop.Now()) {
 		note := f
-		if c, f = p.open(e, until, tm, true); f == nil {
+		if c, f = p.open(e, until, tm, true, intro); f == nil {
 			tm.Note = note
 		}
 	}
@@ -110,7 +118,7 @@ func speaksOther(f *fault.Fault) bool {
 }
 
 // open makes a connection.
-func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Conn, *fault.Fault) {
+func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro []byte) (*Conn, *fault.Fault) {
 	b := &p.bench[e.index]
 	if opens := !alone && e.mayShare(p.loop.Now()); opens {
 		b.opening++
@@ -120,6 +128,12 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Con
 		}()
 	}
 	s, f := p.reach(e, until, tm)
+	if f == nil && p.up.o.SendProxy != 0 {
+		if intro == nil {
+			intro = nobody[p.up.o.SendProxy]
+		}
+		f = p.introduce(s, intro, until, e, tm)
+	}
 	if f == nil && e.tls != nil {
 		s, f = p.secure(e, s, until, tm, alone)
 	}
@@ -139,6 +153,7 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool) (*Con
 		SentBefore: s.Sent(),
 		Secure:     e.tls != nil,
 		Shared:     shared,
+		intro:      bytes.Clone(intro),
 	}
 	if shared == nil {
 		if e.tls != nil && !alone {

@@ -66,7 +66,7 @@ func (p *Local) Inherit(from *Local) {
 			continue
 		}
 		p.bench[i].latency, p.bench[i].tookAt = from.bench[o.index].latency, from.bench[o.index].tookAt
-		if e.target.Secure && !same {
+		if e.target.Secure && !same || u.SendProxy != old.SendProxy {
 			continue
 		}
 		mine, theirs := &p.bench[i], &from.bench[o.index]

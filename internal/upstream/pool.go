@@ -50,6 +50,7 @@ type Conn struct {
 	// Shared is the connection if others use it too, nil if it is the owner's alone.
 	Shared Shared
 
+	intro  []byte        // the PROXY header that it began with; nil for none
 	users  int           // of a shared one
 	limit  time.Duration // the endpoint's own Keep-Alive: timeout, less the margin; 0 if none
 	looked loop.Time     // when it was last seen open while idle
@@ -75,11 +76,16 @@ func Undelivered(c *Conn) bool {
 // why: reuse_unsolicited_data, reuse_idle_408, conn_close_lie or
 // reuse_fin_before_write, the first of these that was met; "" if none was. No
 // request was sent on them.
-func (p *Local) Take(e *Endpoint) (c *Conn, note fault.ID) {
+func (p *Local) Take(e *Endpoint) (c *Conn, note fault.ID) { return p.TakeFor(e, nil) }
+
+// TakeFor is Take of a connection that began with that PROXY header.
+func (p *Local) TakeFor(e *Endpoint, intro []byte) (c *Conn, note fault.ID) {
 	b := &p.bench[e.index]
 	now := p.loop.Now()
 	for len(b.idle) > 0 {
-		c = b.take()
+		if c = b.take(intro); c == nil {
+			break
+		}
 		p.idle--
 		if now-c.Idled > loop.Time(e.limit(c, &p.up.o)) {
 			c.Stream.Close()
@@ -107,15 +113,30 @@ const quietMost = 16
 // take takes one of the idle connections: the one used last of those that the
 // loop is sure about, else the one used last. Under load many are kept and would
 // be taken again before the loop has looked what came behind their answers.
-func (b *bench) take() *Conn {
+// It is nil if none began with intro.
+func (b *bench) take(intro []byte) *Conn {
 	n := len(b.idle)
 	at := n - 1
+	if intro != nil {
+		for at >= 0 && !bytes.Equal(b.idle[at].intro, intro) {
+			at--
+		}
+		if at < 0 {
+			return nil
+		}
+		return b.remove(at)
+	}
 	for i := at; i >= max(0, n-quietMost); i-- {
 		if _, sure := b.idle[i].Stream.Quiet(); sure {
 			at = i
 			break
 		}
 	}
+	return b.remove(at)
+}
+
+func (b *bench) remove(at int) *Conn {
+	n := len(b.idle)
 	c := b.idle[at]
 	copy(b.idle[at:], b.idle[at+1:])
 	b.idle[n-1] = nil

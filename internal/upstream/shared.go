@@ -62,7 +62,7 @@ func (e *Endpoint) prior() bool {
 
 // mayShare reports whether connections to e may be such as many requests share.
 func (e *Endpoint) mayShare(now loop.Time) bool {
-	return e.prior() || e.up.o.Share != nil && e.up.o.HTTP2 == AutoHTTP2 && e.tls != nil && now >= loop.Time(e.plain.Load())
+	return e.prior() || e.up.o.Share != nil && e.up.o.HTTP2 == AutoHTTP2 && e.up.o.SendProxy == 0 && e.tls != nil && now >= loop.Time(e.plain.Load())
 }
 
 // Downgrade makes connections to e speak HTTP/1.1 for a while. It returns false

@@ -96,6 +96,10 @@ type Options struct {
 	// and loop; 0 means DefaultMaxShared.
 	MaxShared int
 
+	// SendProxy is the version of the PROXY header that connections begin with, 1 or 2;
+	// 0 for none. Such a connection is its client's alone and speaks HTTP/1.1.
+	SendProxy int
+
 	Eject  Eject
 	Budget Budget
 
@@ -150,6 +154,9 @@ func New(o Options) (*Upstream, error) {
 		if slices.ContainsFunc(u.endpoints, func(e *Endpoint) bool { return e.target.same(t) }) {
 			wrong = append(wrong, fmt.Errorf("target %q is given twice: name each target once", t.Name))
 			continue
+		}
+		if o.SendProxy != 0 && (t.H2C || o.HTTP2 == OnlyHTTP2) {
+			wrong = append(wrong, fmt.Errorf("target %q speaks HTTP/2, whose connections are not one client's, and is sent PROXY headers: write http:// or leave them out", t.Name))
 		}
 		if t.H2C && o.HTTP2 == NoHTTP2 {
 			wrong = append(wrong, fmt.Errorf("target %q speaks HTTP/2, which is switched off: write http:// or switch it on", t.Name))
