@@ -14,8 +14,7 @@ type Endpoint struct {
 // Endpoint writes a line for e. It may be called from anywhere and does not wait; the
 // line stands before those of requests that still wait for others.
 func (s *Sink) Endpoint(e *Endpoint) {
-	line := AppendEndpoint(nil, s.o.Format, e)
-	s.others.Go(func() { s.write(line) })
+	s.event(AppendEndpoint(nil, s.eventFormat(), e))
 }
 
 // AppendEndpoint appends the line of e in the given format, with its line end.

@@ -28,7 +28,11 @@ func (l *Local) Handshake(h *Handshake) {
 	}
 	l.quiet = now.Add(int64(handshakesEvery))
 	h.More, l.handshakes = l.handshakes, 0
-	l.buf = AppendHandshake(l.buf, l.sink.o.Format, h)
+	if l.sink.o.Events != nil {
+		l.sink.event(AppendHandshake(nil, Text, h))
+		return
+	}
+	l.buf = AppendHandshake(l.buf, l.sink.eventFormat(), h)
 	l.kick()
 }
 

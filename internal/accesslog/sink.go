@@ -2,10 +2,12 @@ package accesslog
 
 import (
 	"io"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
@@ -14,9 +16,10 @@ type Format uint8
 
 // The formats.
 const (
-	JSON  Format = iota // AppendJSON
-	Text                // AppendText without colour
-	Color               // AppendText with colour
+	JSON      Format = iota // AppendJSON
+	Text                    // AppendText without colour
+	Color                   // AppendText with colour
+	Templated               // SinkOptions.Template
 )
 
 const (
@@ -35,6 +38,16 @@ const (
 // SinkOptions says how lines get out.
 type SinkOptions struct {
 	Format Format
+	// Template is the form of lines where Format is Templated.
+	Template *Template
+	// Events is where other lines than those of exchanges go, as AppendText has them;
+	// nil means to where all go. Templated lines are read by programs that know no
+	// others.
+	Events io.Writer
+	// Sample is the share of good exchanges that get a line, where it is above 0 and
+	// below 1. One that met a fault, was mended, or was answered with 400 or more always
+	// has its line.
+	Sample float64
 	// FlushEvery is how long a line may wait for others; 0 writes at once, which
 	// suits terminals. Files want DefaultFlushEvery.
 	FlushEvery time.Duration
@@ -112,10 +125,32 @@ func (s *Sink) write(b []byte) {
 	}
 }
 
+// event writes a line that is about no exchange, without waiting.
+func (s *Sink) event(line []byte) {
+	s.others.Go(func() {
+		if s.o.Events == nil {
+			s.write(line)
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.o.Events.Write(line)
+	})
+}
+
+// eventFormat is how such lines look.
+func (s *Sink) eventFormat() Format {
+	if s.o.Events != nil || s.o.Format == Templated {
+		return Text
+	}
+	return s.o.Format
+}
+
 // Local makes the part of the sink that belongs to l. Call it once for each
 // loop.
 func (s *Sink) Local(l loop.Loop) *Local {
 	local := &Local{sink: s, loop: l, every: s.o.FlushEvery}
+	local.random.Seed(rand.Uint64(), rand.Uint64())
 	local.run = local.flush
 	s.mu.Lock()
 	s.locals = append(s.locals, local)
@@ -135,14 +170,22 @@ type Local struct {
 	dropped    int64     // lines since the last write
 	handshakes int64     // failures without a line since the last one that has one
 	quiet      loop.Time // until then they get no line
+	second     int64     // that spelled spells, from 1970
+	spelled    []byte
+	random     rand.PCG
+	record     record    // of the template that is being filled in
 	task       loop.Task // the flush that is under way, nil if none is
 	parked     bool      // it waits for more lines
 	done       []func()  // to be called when all is written
 }
 
-// Write appends the line of t. If the backlog is full it counts the line as
+// Write appends the line of t; h is the head of its request, which may be empty. If the backlog is full it counts the line as
 // dropped; a line of its own says how many were, once writing goes on.
-func (l *Local) Write(t *trail.Trail) {
+func (l *Local) Write(t *trail.Trail, h *message.Head) {
+	if share := l.sink.o.Sample; share > 0 && share < 1 && t.Fault == nil && t.NNotice == 0 && t.Status < 400 &&
+		float64(l.random.Uint64()>>11)/(1<<53) >= share {
+		return
+	}
 	if len(l.buf) >= l.sink.o.Backlog {
 		l.dropped++
 		return
@@ -150,6 +193,8 @@ func (l *Local) Write(t *trail.Trail) {
 	switch l.sink.o.Format {
 	case JSON:
 		l.buf = AppendJSON(l.buf, t)
+	case Templated:
+		l.buf = l.sink.o.Template.Append(l.buf, t, h, l)
 	default:
 		l.buf = AppendText(l.buf, t, l.sink.o.Format == Color)
 	}
@@ -203,11 +248,18 @@ func (l *Local) flush() {
 // writeOut swaps the buffers and writes the full one where it may block.
 func (l *Local) writeOut() {
 	if l.dropped > 0 {
-		l.buf = appendDropped(l.buf, l.sink.o.Format, l.loop.Wall(), l.dropped)
+		if l.sink.o.Events != nil {
+			l.sink.event(appendDropped(nil, Text, l.loop.Wall(), l.dropped))
+		} else {
+			l.buf = appendDropped(l.buf, l.sink.o.Format, l.loop.Wall(), l.dropped)
+		}
 		l.dropped = 0
 	}
 	out := l.buf
 	l.buf, l.spare = l.spare, nil
+	if len(out) == 0 {
+		return
+	}
 	l.loop.Do(func() { l.sink.write(out) })
 	// A buffer that a stuck disk has blown up is not kept.
 	if cap(out) <= 4*l.sink.o.Size {

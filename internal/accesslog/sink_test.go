@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
 
@@ -72,7 +73,7 @@ func TestSinkAtOnce(t *testing.T) {
 	w := &writes{}
 	run(t, 1, w, SinkOptions{Format: Text}, func(s *Sink, on func(int, func(*Local))) {
 		for range 2 {
-			on(0, func(l *Local) { l.Write(good()) })
+			on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 			synctest.Wait()
 		}
 		line := string(AppendText(nil, good(), false))
@@ -85,7 +86,7 @@ func TestSinkAtOnce(t *testing.T) {
 func TestSinkGathers(t *testing.T) {
 	w := &writes{}
 	run(t, 1, w, SinkOptions{FlushEvery: time.Second}, func(s *Sink, on func(int, func(*Local))) {
-		on(0, func(l *Local) { l.Write(good()); l.Write(lost()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}); l.Write(lost(), &message.Head{}) })
 		time.Sleep(999 * time.Millisecond)
 		synctest.Wait()
 		if n := w.lines(); n != nil {
@@ -97,7 +98,7 @@ func TestSinkGathers(t *testing.T) {
 			t.Error(d)
 		}
 		// A line that comes later starts a new wait.
-		on(0, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if d := cmp.Diff([]int{2, 1}, w.lines()); d != "" {
@@ -112,14 +113,14 @@ func TestSinkWritesFullBuffers(t *testing.T) {
 	run(t, 1, w, SinkOptions{FlushEvery: time.Hour, Size: size}, func(s *Sink, on func(int, func(*Local))) {
 		on(0, func(l *Local) {
 			for range 9 {
-				l.Write(good())
+				l.Write(good(), &message.Head{})
 			}
 		})
 		synctest.Wait()
 		if n := w.lines(); n != nil {
 			t.Errorf("written before it is full: %v", n)
 		}
-		on(0, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 		synctest.Wait()
 		if d := cmp.Diff([]int{10}, w.lines()); d != "" {
 			t.Error(d)
@@ -133,8 +134,8 @@ func TestSinkWritesFullBuffers(t *testing.T) {
 func TestSinkClose(t *testing.T) {
 	w := &writes{}
 	run(t, 2, w, SinkOptions{FlushEvery: time.Hour}, func(s *Sink, on func(int, func(*Local))) {
-		on(0, func(l *Local) { l.Write(good()) })
-		on(1, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
+		on(1, func(l *Local) { l.Write(good(), &message.Head{}) })
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -142,7 +143,7 @@ func TestSinkClose(t *testing.T) {
 			t.Error(d)
 		}
 		// What comes after it is not lost.
-		on(0, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 		synctest.Wait()
 		if d := cmp.Diff([]int{1, 1, 1}, w.lines()); d != "" {
 			t.Error(d)
@@ -157,11 +158,11 @@ func TestSinkSlowDisk(t *testing.T) {
 	line := len(AppendJSON(nil, good()))
 	run(t, 1, w, SinkOptions{Backlog: 3 * line}, func(s *Sink, on func(int, func(*Local))) {
 		w.gate = make(chan struct{})
-		on(0, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 		synctest.Wait() // the write hangs now
 		on(0, func(l *Local) {
 			for range 5 {
-				l.Write(good())
+				l.Write(good(), &message.Head{})
 			}
 		})
 		close(w.gate)
@@ -186,7 +187,7 @@ func TestSinkError(t *testing.T) {
 	full := errors.New("no space left on device")
 	w := &writes{err: full}
 	run(t, 1, w, SinkOptions{}, func(s *Sink, on func(int, func(*Local))) {
-		on(0, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 		synctest.Wait()
 		if err := s.Err(); err != full {
 			t.Errorf("Err is %v", err)
@@ -195,7 +196,7 @@ func TestSinkError(t *testing.T) {
 		if before := s.Reopen(better); before != w {
 			t.Errorf("Reopen returned %v", before)
 		}
-		on(0, func(l *Local) { l.Write(good()) })
+		on(0, func(l *Local) { l.Write(good(), &message.Head{}) })
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
@@ -215,7 +216,7 @@ func TestSinkManyLoops(t *testing.T) {
 			wg.Go(func() { // ends after its lines
 				for n := range each {
 					x := &trail.Trail{Route: fmt.Sprintf("%d-%d", i, n)}
-					on(i, func(l *Local) { l.Write(x) })
+					on(i, func(l *Local) { l.Write(x, &message.Head{}) })
 				}
 			})
 		}
@@ -254,7 +255,8 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	l := s.Local(idle{})
 	l.buf = make([]byte, 0, 1<<20)
 	x := good()
-	if n := testing.AllocsPerRun(1000, func() { l.Write(x) }); n != 0 {
+	h := &message.Head{}
+	if n := testing.AllocsPerRun(1000, func() { l.Write(x, h) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

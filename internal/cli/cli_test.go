@@ -48,7 +48,7 @@ func TestRefusals(t *testing.T) {
 		{"proxy --zzzzzzzz :1 :2", 2, "unknown flag: --zzzzzzzz", "gatewhy proxy --help"},
 		{"proxy --timeout-connect 5 :1 :2", 2, "write 5s or 5ms", "gatewhy proxy --help"},
 		{"proxy --drain soon :1 :2", 2, "--drain", ""},
-		{"proxy --log xml :1 :2", 2, "text, json or off", ""},
+		{"proxy --log xml :1 :2", 2, "common, template or off", ""},
 		{"proxy 8080 :3000", 2, "write :8080", "LISTEN is one of"},
 		{"proxy :8080 3000", 2, `target "3000"`, "UPSTREAM is one of"},
 		{"proxy :8080 app ap:0", 2, `target "app": no port`, "UPSTREAM is one of"},

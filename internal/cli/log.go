@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -30,15 +31,38 @@ func (e *env) openLog(f *plan) (*accessLog, error) {
 		}
 	}
 	o := accesslog.SinkOptions{FlushEvery: accesslog.DefaultFlushEvery}
+	if !(f.logSample >= 0 && f.logSample <= 1) {
+		return nil, misused(fmt.Errorf("--log-sample %v: it is a share of good exchanges, from 0 to 1", f.logSample), "")
+	}
+	if f.logSample < 1 {
+		o.Sample = f.logSample
+		if o.Sample <= 0 {
+			o.Sample = math.SmallestNonzeroFloat64 // none of the good ones
+		}
+	}
 	switch l.form {
 	case "off":
 		return l, nil
+	case "combined", "common", "template":
+		o.Format, o.Events = accesslog.Templated, e.err
+		switch l.form {
+		case "combined":
+			o.Template = accesslog.Combined
+		case "common":
+			o.Template = accesslog.Common
+		default:
+			t, err := accesslog.ParseTemplate(f.logTemplate)
+			if err != nil {
+				return nil, misused(fmt.Errorf("--log-template: %w", err), "")
+			}
+			o.Template = t
+		}
 	case "json":
 		o.Format = accesslog.JSON
 	case "text":
 		o.Format = accesslog.Text
 	default:
-		return nil, misused(fmt.Errorf("--log %q: it must be text, json or off", l.form), "")
+		return nil, misused(fmt.Errorf("--log %q: it must be text, json, combined, common, template or off", l.form), "")
 	}
 	if l.path != "" {
 		file, err := openAppend(l.path)

@@ -21,11 +21,12 @@ const upstreamName = "app"
 
 // proxyFlags are the flags that are not settings of the gateway itself.
 type proxyFlags struct {
-	log, logFile, runDir string
-	admin                string
-	drain                string
-	plain                bool
-	printConfig          bool
+	log, logFile, logTemplate, runDir string
+	logSample                         float64
+	admin                             string
+	drain                             string
+	plain                             bool
+	printConfig                       bool
 }
 
 func (e *env) proxy() *cobra.Command {
@@ -56,14 +57,16 @@ func (e *env) proxy() *cobra.Command {
 
 // addTo makes flags of them.
 func (f *proxyFlags) addTo(flags *pflag.FlagSet) {
-	flags.StringVar(&f.log, "log", "", "access log: `FORM` is text, json or off; text on a terminal and json elsewhere unless set")
+	flags.StringVar(&f.log, "log", "", "access log: `FORM` is text, json, combined (as nginx has it), common, template or off; text on a terminal and json elsewhere unless set")
+	flags.StringVar(&f.logTemplate, "log-template", "", "with --log template, the `LINE`, with names such as ${client.address}")
+	flags.Float64Var(&f.logSample, "log-sample", 1, "the `SHARE` of good exchanges that get a line, 0 to 1; those with a fault, a notice or a status of 400 or more always do")
 	flags.StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
 	flags.StringVar(&f.drain, "drain", conf.FormatDuration(gateway.DefaultDrain),
 		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
 	flags.BoolVar(&f.plain, "plain", false, "no colour")
 	flags.StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
 	flags.StringVar(&f.admin, "admin-listen", "", "`ADDRESS` where /metrics, /healthz and /readyz are served in plain HTTP, as in localhost:2502")
-	group(flags, generalGroup, "log", "log-file", "drain", "plain", "run-dir", "admin-listen")
+	group(flags, generalGroup, "log", "log-file", "log-template", "log-sample", "drain", "plain", "run-dir", "admin-listen")
 }
 
 func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
@@ -100,7 +103,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, h2c://app, unix:/run/app.sock")
 	}
 	p := &plan{
-		options: o, at: at, log: f.log, logFile: f.logFile, runDir: f.runDir, admin: f.admin, drain: drain, plain: f.plain,
+		options: o, at: at, log: f.log, logFile: f.logFile, logTemplate: f.logTemplate, logSample: f.logSample, runDir: f.runDir, admin: f.admin, drain: drain, plain: f.plain,
 		from: "no config file, 1 route from flags",
 		another: func(taken, free string) string {
 			return "gatewhy proxy " + strings.Join(append([]string{strings.Replace(args[0], taken, free, 1)}, args[1:]...), " ")

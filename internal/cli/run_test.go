@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -42,7 +43,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	e := effect{p.options, nil, p.log, p.logFile, p.runDir + " " + p.admin, p.drain, p.connections}
+	e := effect{p.options, nil, strings.TrimSpace(fmt.Sprint(p.log, " ", p.logTemplate, " ", p.logSample)), p.logFile, p.runDir + " " + p.admin, p.drain, p.connections}
 	for _, at := range p.at {
 		e.At = append(e.At, at.Written())
 	}
@@ -52,7 +53,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 // strange are values of keys that their type does not tell.
 var strange = map[string]any{
 	"/node": "edge-1", "/listen/http": ":8081", "/listen/https": ":8443", "/tls/certificates/0/cert": "/x.pem", "/tls/certificates/0/key": "/x.key",
-	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/admin/dir": "/x", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5, "/upstreams/app/to": "app:3001",
+	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5, "/upstreams/app/to": "app:3001",
 	"/upstreams/app/health/path": "/healthz", "/upstreams/app/health/host": "h.example", "/upstreams/app/health/status": "204",
 	"/upstreams/app/tls/ca": "/ca.pem", "/upstreams/app/tls/cert": "/x.pem", "/upstreams/app/tls/key": "/x.key",
 	"/upstreams/app/tls/server-name": "name.example", "/upstreams/app/tls/sni": "sni.example",

@@ -29,10 +29,11 @@ type plan struct {
 	at      listens
 	// log is a form, "" for the one that suits where it goes; logFile and runDir are
 	// "" for standard output and for the first directory that works.
-	log, logFile, runDir string
-	admin                string // where metrics are served; "" for nowhere
-	drain                time.Duration
-	plain                bool // no colour
+	log, logFile, logTemplate, runDir string
+	logSample                         float64
+	admin                             string // where metrics are served; "" for nowhere
+	drain                             time.Duration
+	plain                             bool // no colour
 	// connections is what somebody calls the setting by which he asked for so many,
 	// "" if nobody did.
 	connections string

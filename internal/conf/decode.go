@@ -110,6 +110,7 @@ type field struct {
 	short    bool
 	required bool
 	env      bool
+	names    bool // placeholders are its own affair
 	file     bool
 	flags    []string
 	enum     []string
@@ -136,6 +137,8 @@ func fieldsOf(t reflect.Type) (list []field) {
 				f.required = true
 			case "env":
 				f.env = true
+			case "names":
+				f.names = true
 			case "file":
 				f.file = true
 			default:

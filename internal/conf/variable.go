@@ -9,7 +9,7 @@ import (
 // It returns nil if that cannot be done.
 func (d *Decoder) expand(n *Node, f *field, at Path) *Node {
 	text := n.Text
-	if !strings.Contains(text, "${") || n.From.Kind > File {
+	if !strings.Contains(text, "${") || n.From.Kind > File || f.names {
 		return n
 	}
 	var out strings.Builder

@@ -43,6 +43,7 @@ func (c *checker) check() {
 	c.certificates()
 	c.times()
 	c.sizes()
+	c.log()
 }
 
 // key labels the key of a path.
@@ -604,6 +605,19 @@ func (c *checker) ca(u *Upstream, at conf.Path) {
 		c.pair(u.TLS.Cert, u.TLS.Key, at.Key("cert"), at.Key("key"))
 	case u.TLS.Key != "":
 		c.add(conf.Problem{Name: "missing_key", Message: "there is a key and no certificate", At: c.value(at.Key("key"), "the key of what?"), Help: "name the certificate with `cert:`"}, at.Key("key"))
+	}
+}
+
+// log tells of a template that is not there, and of one that nobody looks at.
+func (c *checker) log() {
+	l, at := &c.Gateway.Log, conf.Path("").Key("log")
+	switch wanted := l.Format == "template"; {
+	case wanted && l.Template == "" && !c.Places[at.Key("template")].Value.Valid():
+		c.add(conf.Problem{Name: "log_template", Message: "the log is to be a template, and there is none", At: c.value(at.Key("format"), "which one?"),
+			Help: "write `template: '${client.address} \"${request_line}\" ${http.response.status_code}'`"}, at)
+	case !wanted && l.Template != "":
+		c.add(conf.Problem{Level: conf.Warning, Name: "log_template", Message: "the template is not used: the format is another", At: c.key(at.Key("template"), "not used"),
+			Help: "write `format: template`"}, at)
 	}
 }
 

@@ -211,11 +211,18 @@ func (e *Errors) Default() { e.Detail = "trusted" }
 
 // Log is the access log.
 type Log struct {
-	// text, json or off; text on a terminal and json elsewhere unless set.
-	Format string `conf:"format,short" flag:"log" enum:"text,json,off"`
+	// text, json, combined (as nginx has it), common, template or off; text on a terminal and json elsewhere unless set.
+	Format string `conf:"format,short" flag:"log" enum:"text,json,combined,common,template,off"`
+	// The line of format template, with names as in ${client.address}.
+	Template LogTemplate `conf:"template,names" flag:"log-template" aka:"log_format,line"`
+	// The share of good exchanges that get a line, 0 to 1; those with a fault, a notice or a status of 400 or more always do.
+	Sample float64 `conf:"sample" flag:"log-sample" min:"0" max:"1" aka:"sampling,ratio"`
 	// The file to append to, opened anew on SIGUSR1; standard output unless set.
 	File string `conf:"file,file,env" flag:"log-file" aka:"path,output"`
 }
+
+// Default implements the defaults.
+func (l *Log) Default() { l.Sample = 1 }
 
 // Admin is what is for operators.
 type Admin struct {

@@ -199,6 +199,9 @@ var valueRules = []*Rule{
 
 // What is wrong with several values together, and with files.
 var wholeRules = []*Rule{
+	{"log_template", "the template of the log and its format do not agree",
+		"The format template writes lines as the template says. The other formats have lines of their own.",
+		"log: { format: template, file: access.log }\n" + site, "log: { format: template, template: \"${client.address} ${http.response.status_code}\" }\n" + site},
 	{"send_proxy_http2", "PROXY headers and HTTP/2 to the same upstream",
 		"A PROXY header begins a connection and says which client it is for. The connections of HTTP/2 carry requests of many clients at a time, so the header would tell of the wrong ones. X-Forwarded-For tells of each request's own.",
 		"upstreams:\n  app: { to: h2c://localhost:3000, send-proxy: v2 }\nsites:\n  any: app\n", "upstreams:\n  app: { to: localhost:3000, send-proxy: v2 }\nsites:\n  any: app\n"},

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gatewhy/gatewhy/internal/accesslog"
 	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/exchange"
@@ -140,6 +141,24 @@ func (n *FieldName) UnmarshalText(b []byte) error {
 
 // MarshalText is what UnmarshalText reads.
 func (n FieldName) MarshalText() ([]byte, error) { return []byte(n), nil }
+
+// LogTemplate is the line of an access log.
+type LogTemplate string
+
+// Noun implements the word for messages.
+func (*LogTemplate) Noun() string { return "template" }
+
+// UnmarshalText reads a template as package accesslog has it.
+func (t *LogTemplate) UnmarshalText(b []byte) error {
+	if _, err := accesslog.ParseTemplate(string(b)); err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	*t = LogTemplate(b)
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (t LogTemplate) MarshalText() ([]byte, error) { return []byte(t), nil }
 
 // HashKey is what hashing goes by.
 type HashKey upstream.Key

@@ -20,7 +20,7 @@ func (x *Exchange) record() {
 	}
 	x.server.counters.Record(t)
 	if x.server.log != nil {
-		x.server.log.Write(t)
+		x.server.log.Write(t, &x.Request.Head)
 	}
 	if x.Opts.Observe != nil {
 		x.Opts.Observe(t)

@@ -234,8 +234,13 @@ func (x *Exchange) write() *fault.Fault {
 	if x.Deadline < until {
 		until, total = x.Deadline, true
 	}
+	heads, body := len(x.out.Head), len(x.out.A)+len(x.out.B)
 	n, err := x.Client.Write(&x.out, until)
 	x.Trail.Out += int64(n)
+	if x.reply.major >= 2 {
+		heads = max(0, n-body) // the frames' heads too
+	}
+	x.Trail.Heads += int64(heads)
 	x.reply.head, x.reply.body = x.out.Head[:0], x.out.A[:0]
 	x.out = message.Out{}
 	return x.broke(err, total)

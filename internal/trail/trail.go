@@ -52,6 +52,7 @@ type Trail struct {
 	Status         int // what the client got; 0 if nothing could be sent; 499 if it was gone
 	UpstreamStatus int // what the last attempt that answered said; 0 if none did
 	In, Out        int64
+	Heads          int64 // of Out, the heads of answers, and what HTTP/2 frames its content with
 	// Call: the request is a call of gRPC. GRPCStatus is the grpc-status that its
 	// client got, -1 if none.
 	Call       bool
@@ -180,7 +181,7 @@ func (t *Trail) Reset() {
 	t.TLS, t.RequestID = nil, nil
 	t.Trace, t.Parent, t.Span, t.Sampled = [16]byte{}, [8]byte{}, [8]byte{}, false
 	t.Site, t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = "", 0, 0, "", 0, 0, 0, 0
-	t.Status, t.UpstreamStatus, t.In, t.Out, t.Cut, t.N = 0, 0, 0, 0, false, 0
+	t.Status, t.UpstreamStatus, t.In, t.Out, t.Heads, t.Cut, t.N = 0, 0, 0, 0, 0, false, 0
 	t.Call, t.GRPCStatus = false, 0
 	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
 }

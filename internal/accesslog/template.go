@@ -1,0 +1,375 @@
+package accesslog
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatewhy/gatewhy/internal/conf"
+	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/wire/tracecontext"
+)
+
+// Template is a line with names to be filled in: ${url.path}. Values are escaped as
+// nginx does it: quotes, backslashes, and what is no printable ASCII are \xHH; one
+// that there is none of is "-".
+type Template struct{ parts []part }
+
+// part is text as it stands, or something to fill in.
+type part struct {
+	text  string
+	fill  func(dst []byte, r *record, arg string) (b []byte, there bool)
+	field string // of http.request.header.NAME, in lower case
+}
+
+// record is what a line is about. head is the request's and may be empty.
+type record struct {
+	t    *trail.Trail
+	head *message.Head
+	l    *Local
+}
+
+const (
+	commonLine   = `${client.address} - ${user.name} [${time_local}] "${request_line}" ${http.response.status_code} ${bytes.body}`
+	combinedLine = commonLine + ` "${http.request.header.referer}" "${http.request.header.user-agent}"`
+)
+
+// Common and Combined are the formats of those names, byte by byte as nginx writes them.
+var (
+	Common   = must(ParseTemplate(commonLine))
+	Combined = must(ParseTemplate(combinedLine))
+)
+
+func must(t *Template, err error) *Template {
+	if err != nil {
+		panic(err) // they are ours
+	}
+	return t
+}
+
+// headerPrefix begins the names of the request's fields.
+const headerPrefix = "http.request.header."
+
+// ParseTemplate reads a template. The error says which name is none.
+func ParseTemplate(s string) (*Template, error) {
+	if s == "" {
+		return nil, errors.New("the template is empty: write one such as ${client.address} ${request_line} ${http.response.status_code}")
+	}
+	if i := strings.IndexAny(s, "\n\r"); i >= 0 {
+		return nil, errors.New("a line of a log has no line breaks in it")
+	}
+	t := &Template{}
+	for s != "" {
+		i := strings.Index(s, "${")
+		if i != 0 {
+			if i < 0 {
+				i = len(s)
+			}
+			t.parts = append(t.parts, part{text: s[:i]})
+			s = s[i:]
+			continue
+		}
+		name, rest, ok := strings.Cut(s[2:], "}")
+		if !ok {
+			return nil, fmt.Errorf("%q has no closing brace", s)
+		}
+		s = rest
+		if field, ok := strings.CutPrefix(name, headerPrefix); ok && field != "" {
+			t.parts = append(t.parts, part{fill: fillHeader, field: strings.ToLower(field)})
+			continue
+		}
+		fill := fills[name]
+		if fill == nil {
+			hint := ""
+			if near := conf.Nearest(name, TemplateNames(), 1); len(near) > 0 {
+				hint = fmt.Sprintf(": did you mean ${%s}?", near[0])
+			}
+			return nil, fmt.Errorf("there is no ${%s} to write%s", name, hint)
+		}
+		t.parts = append(t.parts, part{fill: fill})
+	}
+	return t, nil
+}
+
+// TemplateNames are the names that a template may have, in the order of the alphabet.
+func TemplateNames() []string {
+	return append(slices.Sorted(maps.Keys(fills)), headerPrefix+"NAME")
+}
+
+// Append appends the line of t, with its line end. h is the request's head, and may be
+// empty; l is the loop's part, or nil.
+func (tp *Template) Append(dst []byte, t *trail.Trail, h *message.Head, l *Local) []byte {
+	if l == nil {
+		l = &Local{}
+	}
+	r := &l.record
+	*r = record{t, h, l}
+	for i := range tp.parts {
+		p := &tp.parts[i]
+		if p.fill == nil {
+			dst = append(dst, p.text...)
+			continue
+		}
+		b, there := p.fill(dst, r, p.field)
+		if dst = b; !there {
+			dst = append(dst, '-')
+		}
+	}
+	*r = record{}
+	return append(dst, '\n')
+}
+
+// escaped appends b as nginx does, or nothing if it is nil.
+func escaped[B []byte | string](dst []byte, b B) []byte {
+	const hex = "0123456789ABCDEF"
+	from := 0
+	for i := range len(b) {
+		if plain[b[i]] {
+			continue
+		}
+		dst = append(append(dst, b[from:i]...), '\\', 'x', hex[b[i]>>4], hex[b[i]&15])
+		from = i + 1
+	}
+	return append(dst, b[from:]...)
+}
+
+// some appends a value that is there unless it is empty.
+func some[B []byte | string](dst []byte, b B) ([]byte, bool) { return escaped(dst, b), len(b) > 0 }
+
+type filler = func(dst []byte, r *record, arg string) ([]byte, bool)
+
+// of makes a filler of a function that needs the trail only.
+func of[B []byte | string](f func(t *trail.Trail) B) filler {
+	return func(dst []byte, r *record, _ string) ([]byte, bool) { return some(dst, f(r.t)) }
+}
+
+// count makes one of a number, which is always there.
+func count(f func(t *trail.Trail) int64) filler {
+	return func(dst []byte, r *record, _ string) ([]byte, bool) { return appendInt(dst, f(r.t)), true }
+}
+
+// positive makes one of a number that is not there if it is 0.
+func positive(f func(t *trail.Trail) int64) filler {
+	return func(dst []byte, r *record, _ string) ([]byte, bool) {
+		n := f(r.t)
+		if n == 0 {
+			return dst, false
+		}
+		return appendInt(dst, n), true
+	}
+}
+
+// last is the last attempt, nil if there was none.
+func last(t *trail.Trail) *trail.Attempt {
+	if t.N == 0 {
+		return nil
+	}
+	return &t.Attempts[t.N-1]
+}
+
+// fills are the names of templates. Those of the JSON form mean the same here.
+var fills = map[string]filler{
+	"ts": func(dst []byte, r *record, _ string) ([]byte, bool) { return appendTime(dst, r.t.Began), true },
+	"time_local": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		return r.appendLocal(dst), true
+	},
+	"client.address": of(func(t *trail.Trail) []byte { return t.Client }),
+	"user.name":      fillUser,
+	"request_line":   fillRequestLine,
+	"http.request.method": of(func(t *trail.Trail) []byte {
+		return t.Method
+	}),
+	"network.protocol.version": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		switch {
+		case r.t.Major == 0:
+			return dst, false
+		case r.t.Major > 1:
+			return append(dst, '0'+r.t.Major), true
+		}
+		return append(dst, '1', '.', '0'+r.t.Minor), true
+	},
+	"url.scheme": of(func(t *trail.Trail) string { return t.Scheme }),
+	"server.address": of(func(t *trail.Trail) []byte {
+		host, _ := splitHost(t.Authority)
+		return host
+	}),
+	"server.port": of(func(t *trail.Trail) []byte {
+		_, port := splitHost(t.Authority)
+		return port
+	}),
+	"url.path": of(func(t *trail.Trail) []byte {
+		path, _, _ := bytes.Cut(t.Path, []byte("?"))
+		return path
+	}),
+	"url.query": of(func(t *trail.Trail) []byte {
+		_, query, _ := bytes.Cut(t.Path, []byte("?"))
+		return query
+	}),
+	"tls.protocol.version": of(func(t *trail.Trail) string {
+		if t.TLS == nil {
+			return ""
+		}
+		return t.TLS.Version
+	}),
+	"tls.cipher": of(func(t *trail.Trail) string {
+		if t.TLS == nil {
+			return ""
+		}
+		return t.TLS.Cipher
+	}),
+	"tls.client.server_name": of(func(t *trail.Trail) string {
+		if t.TLS == nil {
+			return ""
+		}
+		return t.TLS.SNI
+	}),
+	"site":                      of(func(t *trail.Trail) string { return t.Site }),
+	"http.route":                of(func(t *trail.Trail) string { return t.Route }),
+	"http.response.status_code": fillStatus,
+	"upstream": of(func(t *trail.Trail) string {
+		if a := last(t); a != nil {
+			return a.Upstream
+		}
+		return ""
+	}),
+	"upstream.address": of(func(t *trail.Trail) string {
+		switch a := last(t); {
+		case a == nil:
+			return ""
+		case a.Address == "":
+			return a.Endpoint
+		default:
+			return a.Address
+		}
+	}),
+	"upstream.status_code": positive(func(t *trail.Trail) int64 { return int64(t.UpstreamStatus) }),
+	"attempts":             count(func(t *trail.Trail) int64 { return int64(t.N) }),
+	"duration_ms": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		return appendMillis(dst, int64(r.t.Ended)), true
+	},
+	"duration_s": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		ms := int64(r.t.Ended) / 1e6
+		return append(appendInt(dst, ms/1000), '.', byte('0'+ms/100%10), byte('0'+ms/10%10), byte('0'+ms%10)), true
+	},
+	"state": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		s := state(r.t, row(r.t))
+		return append(dst, s[0], s[1]), true
+	},
+	"fault": of(func(t *trail.Trail) string {
+		if t.Fault == nil {
+			return ""
+		}
+		return string(t.Fault.ID)
+	}),
+	"rescued": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		if r.t.Fault == nil {
+			return dst, false
+		}
+		if r.t.Rescued {
+			return append(dst, "true"...), true
+		}
+		return append(dst, "false"...), true
+	},
+	"incident": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		if r.t.Incident == ([8]byte{}) {
+			return dst, false
+		}
+		return append(dst, r.t.Incident[:]...), true
+	},
+	"request_id": of(func(t *trail.Trail) []byte { return t.RequestID }),
+	"trace_id": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		if r.t.Trace == ([16]byte{}) {
+			return dst, false
+		}
+		return tracecontext.AppendHex(dst, r.t.Trace[:]), true
+	},
+	"span_id": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		if r.t.Span == ([8]byte{}) {
+			return dst, false
+		}
+		return tracecontext.AppendHex(dst, r.t.Span[:]), true
+	},
+	"bytes.in":   count(func(t *trail.Trail) int64 { return t.In }),
+	"bytes.out":  count(func(t *trail.Trail) int64 { return t.Out }),
+	"bytes.body": count(func(t *trail.Trail) int64 { return max(0, t.Out-t.Heads) }),
+}
+
+// fillStatus writes three digits: nginx has 000 where there is none.
+func fillStatus(dst []byte, r *record, _ string) ([]byte, bool) {
+	s := r.t.Status
+	return append(dst, byte('0'+s/100%10), byte('0'+s/10%10), byte('0'+s%10)), true
+}
+
+// fillHeader writes a field of the request. One that is there and empty is "".
+func fillHeader(dst []byte, r *record, name string) ([]byte, bool) {
+	for i := range r.head.Fields {
+		if f := &r.head.Fields[i]; int(f.Name.Len) == len(name) && message.EqualFold(r.head.Bytes(f.Name), name) {
+			return escaped(dst, r.head.Bytes(f.Value)), true
+		}
+	}
+	return dst, false
+}
+
+// fillRequestLine writes the first line of the request as it came; for HTTP/2, which
+// has none, as nginx does.
+func fillRequestLine(dst []byte, r *record, _ string) ([]byte, bool) {
+	h := r.head
+	if h.Raw == nil {
+		return dst, true
+	}
+	if h.Major >= 2 {
+		dst = append(escaped(dst, h.Bytes(h.Method)), ' ')
+		dst = append(escaped(dst, h.Bytes(h.Path)), " HTTP/2.0"...)
+		return dst, true
+	}
+	line := h.Raw
+	if int(h.Method.Off) < len(line) {
+		line = line[h.Method.Off:]
+	}
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		line = bytes.TrimSuffix(line[:i], []byte("\r"))
+	}
+	return escaped(dst, line), true
+}
+
+// fillUser writes the name of basic authentication (RFC 7617 §2), which nobody has
+// verified.
+func fillUser(dst []byte, r *record, _ string) ([]byte, bool) {
+	const basic = "basic "
+	v := r.head.Value(message.Authorization)
+	if len(v) <= len(basic) || !message.EqualFold(v[:len(basic)], basic) {
+		return dst, false
+	}
+	v = bytes.TrimLeft(v[len(basic):], " ")
+	var room [192]byte
+	if base64.StdEncoding.DecodedLen(len(v)) > len(room) {
+		return dst, false
+	}
+	n, err := base64.StdEncoding.Decode(room[:], v)
+	name, _, ok := bytes.Cut(room[:n], []byte(":"))
+	if err != nil || !ok || len(name) == 0 {
+		return dst, false
+	}
+	return escaped(dst, name), true
+}
+
+// appendLocal writes the moment at which the exchange ended as nginx does, in the
+// machine's time zone: 26/Nov/2026:16:35:54 +0000. A loop spells each second once.
+func (r *record) appendLocal(dst []byte) []byte {
+	at := r.t.Began + int64(r.t.Ended)
+	second, _ := floorDiv(at, 1e9)
+	if second != r.l.second || len(r.l.spelled) == 0 {
+		r.l.second, r.l.spelled = second, spell(r.l.spelled[:0], second)
+	}
+	return append(dst, r.l.spelled...)
+}
+
+func spell(dst []byte, second int64) []byte {
+	return time.Unix(second, 0).AppendFormat(dst, "02/Jan/2006:15:04:05 -0700")
+}
