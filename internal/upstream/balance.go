@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -12,7 +13,8 @@ import (
 // Balance says how an endpoint is chosen among those that are well.
 type Balance uint8
 
-// The ways. Each leaves out what Pick leaves out.
+// The ways. Each leaves out what Pick leaves out, and gives an endpoint of weight 2 twice
+// the requests of one of weight 1, or lets it have twice as many at a time.
 const (
 	// Turns takes the next one in turn, or one at random that has fewer requests in
 	// flight: with two choices the load stays even, and slow endpoints get less, at no
@@ -22,7 +24,8 @@ const (
 	RoundRobin
 	// Random takes any.
 	Random
-	// Least takes the one with the fewest requests in flight. It looks at all.
+	// Least takes the one with the fewest requests in flight; of more than 32 endpoints
+	// it compares 16 at random.
 	Least
 	// Latency takes the better of two at random: the one whose answers begin sooner,
 	// times the requests that it has in flight. A slow answer counts at once and is
@@ -30,7 +33,7 @@ const (
 	Latency
 	// Hash takes the same one for the same key, see Key. When an endpoint goes, its keys
 	// are spread over the others and no other key moves (rendezvous hashing, Thaler and
-	// Ravishankar 1998). It looks at all.
+	// Ravishankar 1998; with weights as in Schindelhauer and Schomaker 2005).
 	Hash
 )
 
@@ -119,10 +122,6 @@ func (b *bench) took(ns int64, now loop.Time) {
 	b.tookAt = now
 }
 
-// cost is what the next request to an endpoint is expected to wait. One that nobody has
-// asked costs nothing.
-func (b *bench) cost() int64 { return b.latency * int64(b.inFlight+1) }
-
 // Took tells how long after a request its answer began, on an attempt that went well.
 func (p *Local) Took(e *Endpoint, ns int64) {
 	if p.up.o.Balance == Latency {
@@ -151,56 +150,94 @@ func mix(key, endpoint uint64) uint64 {
 	return x ^ x>>32
 }
 
-// choose returns the index of the endpoint to pick, and its rank.
-func (p *Local) choose(before []*Endpoint, key uint64, now loop.Time) (int, rank) {
-	all := p.up.endpoints
-	n := len(all)
-	anywhere := func() int { return int(p.random.Uint64() % uint64(n)) }
+// The bounds of what a choice looks at, so that it costs the same for any number of
+// endpoints.
+const (
+	// leastAll is up to how many endpoints Least looks at all; of more it looks at
+	// leastSome at random, of which the least is among the least of all.
+	leastAll, leastSome = 32, 16
+)
+
+// choose draws an endpoint of the view; nth counts the draws of a pick.
+func (p *Local) choose(v *view, key uint64, nth int, now loop.Time) *Endpoint {
+	if len(v.list) == 1 {
+		return v.list[0]
+	}
 	switch p.up.o.Balance {
 	case Random:
-		return p.seek(anywhere(), before, now)
+		return p.any(v)
 	case Least:
-		return p.best(anywhere(), before, now, func(a, b int) bool { return p.bench[a].inFlight < p.bench[b].inFlight })
+		return p.least(v)
 	case Hash:
-		return p.best(0, before, now, func(a, b int) bool { return mix(key, all[a].hash) > mix(key, all[b].hash) })
+		return p.owner(v, key, nth)
 	case Latency:
-		first, r := p.seek(anywhere(), before, now)
-		second, r2 := p.seek(anywhere(), before, now)
-		if r2 < r || r2 == r && p.bench[second].cost() < p.bench[first].cost() {
-			return second, r2
+		first, second := p.any(v), p.any(v)
+		if p.better(second, first, key) {
+			return second
 		}
-		return first, r
+		return first
+	case RoundRobin:
+		return p.turn(v)
 	}
-	first, r := p.seek(p.next, before, now)
-	p.next = first + 1
-	if p.next >= n {
-		p.next = 0
-	}
+	first := p.turn(v)
 	// The second choice counts only if it is less busy, and then the load of the first
-	// is above 0.
-	if p.up.o.Balance == Turns && r == up && p.bench[first].inFlight > 0 && all[first].health.until.Load() == 0 {
-		second, r2 := p.seek(anywhere(), before, now)
-		if r2 == up && all[second].health.until.Load() == 0 && p.bench[second].inFlight < p.bench[first].inFlight {
-			first = second
+	// is above 0. Probes stay where they fall.
+	if v.rank == up && p.bench[first.index].inFlight > 0 && first.health.until.Load() == 0 {
+		if second := p.any(v); p.better(second, first, key) && second.health.until.Load() == 0 && second.rank(nil, now) == up {
+			return second
 		}
 	}
-	return first, r
+	return first
 }
 
-// best returns the index of the best ranked endpoint for which better says so, looking
-// at all from one on.
-func (p *Local) best(from int, before []*Endpoint, now loop.Time, better func(a, b int) bool) (at int, r rank) {
-	all := p.up.endpoints
-	at, r = -1, tried
-	for i := range all {
-		i += from
-		if i >= len(all) {
-			i -= len(all)
+// better reports whether e is the better choice than o, where both are equally well.
+func (p *Local) better(e, o *Endpoint, key uint64) bool {
+	switch p.up.o.Balance {
+	case Hash:
+		slot := slotOf(key, 0)
+		return e.score(slot) > o.score(slot)
+	case Latency:
+		// Who is due for a probe gets it: its latency is that of once.
+		if due := e.health.until.Load() != 0; due != (o.health.until.Load() != 0) {
+			return due
 		}
-		switch q := all[i].rank(before, now); {
-		case at < 0 || q < r || q == r && better(i, at):
-			at, r = i, q
+		return p.cost(e) < p.cost(o)
+	case Turns, Least:
+		return p.bench[e.index].inFlight*o.weight < p.bench[o.index].inFlight*e.weight
+	}
+	return false
+}
+
+// cost is what the next request to an endpoint is expected to wait. One that nobody has
+// asked costs nothing, until somebody waits for it: then it is not known to be quick.
+func (p *Local) cost(e *Endpoint) float64 {
+	b := &p.bench[e.index]
+	load := float64(b.inFlight)
+	switch {
+	case b.latency > 0:
+		return float64(b.latency) * (load/float64(e.weight) + 1)
+	case b.inFlight == 0:
+		return 0
+	}
+	return load * float64(math.MaxInt64)
+}
+
+// least returns one with the fewest requests in flight for its weight.
+func (p *Local) least(v *view) *Endpoint {
+	n := len(v.list)
+	best := p.any(v) // by weight among equals
+	if n > leastAll {
+		for range leastSome {
+			if e := p.any(v); p.better(e, best, 0) {
+				best = e
+			}
+		}
+		return best
+	}
+	for _, e := range v.list {
+		if p.better(e, best, 0) {
+			best = e
 		}
 	}
-	return at, r
+	return best
 }

@@ -41,6 +41,7 @@ type Change struct {
 
 // change tells whoever wants to know. It is called from any loop and from outside.
 func (e *Endpoint) change(from, to State, why string, id fault.ID, d time.Duration) {
+	e.up.touch()
 	if f := e.up.o.Changed; f != nil {
 		f(Change{e.up.o.Name, e.target.Name, from, to, why, id, d})
 	}
@@ -86,6 +87,7 @@ func (e *Endpoint) Resume(why string) bool {
 	if !e.health.drained.CompareAndSwap(true, false) {
 		return false
 	}
+	e.slowly()
 	e.change(StateDrained, e.checked(), why, "", 0)
 	return true
 }
@@ -96,8 +98,11 @@ func (e *Endpoint) Down() bool { return e.health.down.Load() }
 // Fail makes the endpoint down: it gets requests only where no other one is left.
 func (e *Endpoint) Fail(why string) {
 	e.health.reason.Store(&why)
-	if from := e.passive(); e.health.down.CompareAndSwap(false, true) && !e.health.drained.Load() {
-		e.change(from, StateDown, why, "", 0)
+	if from := e.passive(); e.health.down.CompareAndSwap(false, true) {
+		e.up.touch()
+		if !e.health.drained.Load() {
+			e.change(from, StateDown, why, "", 0)
+		}
 	}
 }
 
@@ -105,6 +110,7 @@ func (e *Endpoint) Fail(why string) {
 func (e *Endpoint) Up(why string) {
 	if e.health.down.CompareAndSwap(true, false) {
 		e.health.reason.Store(nil)
+		e.slowly()
 		if e.health.drained.Load() {
 			return
 		}

@@ -81,6 +81,7 @@ type health struct {
 	times atomic.Int32 // ejections since it was last well for long
 	back  atomic.Int64 // loop.Time when it was last let in again
 	why   atomic.Pointer[fault.ID]
+	ramp  atomic.Int64 // loop.Time when its slow start began, rampNext for soon, 0 for none
 
 	drained atomic.Bool            // by an operator, see Drain
 	down    atomic.Bool            // by checks, see Fail
@@ -112,12 +113,14 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 		}
 		if h.shy.Load() != 0 {
 			h.shy.Store(0)
+			e.up.touch()
 		}
 		// An ejected endpoint is back when a probe went well, not when a request
 		// that was under way all the time did.
 		if until := h.until.Load(); until != 0 && now >= loop.Time(until) && h.until.CompareAndSwap(until, 0) {
 			h.probe.Store(0)
 			h.back.Store(int64(now))
+			e.slowly()
 			if !h.down.Load() && !h.drained.Load() {
 				e.change(StateEjected, StateUp, "a request to it went well", "", 0)
 			}
@@ -130,6 +133,7 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 		// A name that cannot be resolved right now need not be its owner's fault,
 		// but other endpoints are the better bet.
 		h.shy.Store(int64(now.Add(int64(shyFor))))
+		e.up.touch()
 	}
 	if !counts {
 		return
@@ -184,6 +188,7 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id faul
 	if h.until.CompareAndSwap(was, int64(now.Add(int64(d)))) {
 		h.times.Add(1)
 		h.probe.Store(0)
+		e.up.touch()
 		from := StateUp
 		if was != 0 {
 			from = StateEjected

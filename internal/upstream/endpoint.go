@@ -19,6 +19,8 @@ type Endpoint struct {
 	tls    *tls.Config  // nil for plaintext; shared by all connections
 	both   *tls.Config  // the same, offering HTTP/2 as well
 	name   string       // that the certificate must be for
+	weight int          // at least 1
+	tier   int          // lower ones come first
 
 	health health
 	habit  habit

@@ -12,6 +12,8 @@ func (u *Upstream) Inherit(from *Upstream) {
 	for _, e := range u.endpoints {
 		if old := from.find(e.target); old != nil {
 			e.inherit(old, u.o.Resolver == from.o.Resolver)
+		} else {
+			e.slowly()
 		}
 	}
 	if u.budget.o == from.budget.o {
@@ -36,6 +38,9 @@ func (e *Endpoint) inherit(old *Endpoint, resolver bool) {
 	h.times.Store(o.times.Load())
 	h.back.Store(o.back.Load())
 	h.why.Store(o.why.Load())
+	if e.up.o.SlowStart > 0 {
+		h.ramp.Store(o.ramp.Load())
+	}
 	h.drained.Store(o.drained.Load())
 	h.down.Store(o.down.Load())
 	h.reason.Store(o.reason.Load())

@@ -19,6 +19,11 @@ const (
 	tried               // has had this request before
 )
 
+// draws is how often Pick draws from the view before it looks at all endpoints: what
+// was tried before, or has failed since the view was made, is drawn again rather often
+// only where little else is left.
+const draws = 4
+
 // Pick chooses the endpoint of the next attempt, as Options.Balance says; key is for
 // Hash.
 //
@@ -33,40 +38,51 @@ func (p *Local) Pick(before []*Endpoint, key uint64) (*Endpoint, *fault.Fault) {
 		return all[0], nil
 	}
 	now := p.loop.Now()
-	i, r := p.choose(before, key, now)
-	choice := all[i]
-	if r == up && choice.health.until.Load() != 0 && !choice.claimProbe(now) {
-		return p.Pick(before, key) // another loop has the probe now: it ranks as ejected
+	v := p.look(now)
+	for nth := range draws {
+		e := p.choose(v, key, nth, now)
+		switch r := e.rank(before, now); {
+		case r != v.rank:
+		case v.ramping && nth < draws-1 && !p.ripe(e, key, now):
+		case r == up && e.health.until.Load() != 0 && !e.claimProbe(now):
+			v = p.look(now) // another loop has the probe now
+		default:
+			return e, nil
+		}
 	}
-	return choice, nil
+	return p.search(before, key, now), nil
 }
 
-// seek returns the first endpoint from index `from` on, around the ring, that
-// nobody outranks.
-func (p *Local) seek(from int, before []*Endpoint, now loop.Time) (best int, bestRank rank) {
+// search looks at all endpoints and returns the best.
+func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) *Endpoint {
 	all := p.up.endpoints
-	best, bestRank = from, tried
-	for i := range all {
-		at := from + i
-		if at >= len(all) {
-			at -= len(all)
+	for {
+		at := int(p.random.Uint64() % uint64(len(all)))
+		var best *Endpoint
+		var r rank
+		for range all {
+			e := all[at]
+			if at++; at == len(all) {
+				at = 0
+			}
+			switch q := e.rank(before, now); {
+			case best == nil || q < r || q == r && (e.tier < best.tier || e.tier == best.tier && p.better(e, best, key)):
+				best, r = e, q
+			}
 		}
-		r := all[at].rank(before, now)
-		if r < bestRank {
-			best, bestRank = at, r
+		if r == up && best.health.until.Load() != 0 && !best.claimProbe(now) {
+			continue // another loop has the probe now: it ranks as ejected
 		}
-		if r == up {
-			break
-		}
+		return best
 	}
-	return best, bestRank
 }
 
 func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
+	if len(before) > 0 && slices.Contains(before, e) {
+		return tried
+	}
 	h := &e.health
 	switch until := loop.Time(h.until.Load()); {
-	case slices.Contains(before, e):
-		return tried
 	case h.drained.Load():
 		return drained
 	case h.down.Load():
@@ -83,5 +99,9 @@ func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
 // ejected endpoint is well again.
 func (e *Endpoint) claimProbe(now loop.Time) bool {
 	old := e.health.probe.Load()
-	return now >= loop.Time(old) && e.health.probe.CompareAndSwap(old, int64(now.Add(int64(probeFor))))
+	if now < loop.Time(old) || !e.health.probe.CompareAndSwap(old, int64(now.Add(int64(probeFor)))) {
+		return false
+	}
+	e.up.touch()
+	return true
 }

@@ -31,12 +31,34 @@ type Target struct {
 	Secure bool
 	// H2C: HTTP/2 is spoken in the clear, without asking (RFC 9113 §3.3).
 	H2C bool
+
+	Preference
 }
 
-func (t Target) same(u Target) bool {
-	t.Name, u.Name = "", ""
-	return t == u
+// Preference says how much of an upstream's requests a target gets. It says nothing of where
+// the target is.
+type Preference struct {
+	// Weight is its part, beside those of the others: 1 to MaxWeight; 0 means 1.
+	Weight int
+	// Backup: it gets requests only while no target without it is well.
+	Backup bool
+	// Tier orders targets before weights do: it gets requests only while none of a lower
+	// tier is well. It is the place of an SRV record's priority (RFC 2782).
+	Tier int
+	// Zone is where it stands; "" if nobody knows. See Options.Zone.
+	Zone string
 }
+
+// MaxWeight bounds a weight: a share finer than a thousandth is no plan.
+const MaxWeight = 1000
+
+// Place is where the target is, and nothing else of it.
+func (t Target) Place() Target {
+	t.Name, t.Preference = "", Preference{}
+	return t
+}
+
+func (t Target) same(u Target) bool { return t.Place() == u.Place() }
 
 // ParseTarget reads a target as people write it:
 //

@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
@@ -106,6 +107,12 @@ type Options struct {
 	// Balance says how an endpoint is chosen, and Key what Hash goes by.
 	Balance Balance
 	Key     Key
+	// Zone is where this gateway stands: endpoints in another one get requests only
+	// while none of this one is well. "" means that zones are no matter.
+	Zone string
+	// SlowStart is the time over which an endpoint that is back, or that a reload has
+	// added, comes to its whole share of requests; 0 means at once.
+	SlowStart time.Duration
 
 	// Resolver is the DNS server to ask, an IP address with or without port; ""
 	// means those of /etc/resolv.conf.
@@ -125,6 +132,9 @@ type Upstream struct {
 	endpoints []*Endpoint
 	budget    budget
 	dns       resolver
+	tiers     []tier        // by Endpoint.tier
+	even      bool          // all weights are the same
+	version   atomic.Uint32 // of what picking goes by, see Upstream.touch
 }
 
 // New checks the options and makes an upstream of them. It opens nothing. The
@@ -161,10 +171,14 @@ func New(o Options) (*Upstream, error) {
 		if t.H2C && o.HTTP2 == NoHTTP2 {
 			wrong = append(wrong, fmt.Errorf("target %q speaks HTTP/2, which is switched off: write http:// or switch it on", t.Name))
 		}
-		e := &Endpoint{up: u, target: t, index: i}
+		if t.Weight < 0 || t.Weight > MaxWeight {
+			wrong = append(wrong, fmt.Errorf("target %q has the weight %d: write a number from 1 to %d", t.Name, t.Weight, MaxWeight))
+		}
+		e := &Endpoint{up: u, target: t, index: i, weight: min(max(t.Weight, 1), MaxWeight)}
 		e.prepare()
 		u.endpoints = append(u.endpoints, e)
 	}
+	u.rankTiers()
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
@@ -192,7 +206,9 @@ type Local struct {
 	up       *Upstream
 	loop     loop.Loop
 	bench    []bench // by Endpoint.index
-	next     int     // where the round robin stands
+	view     view
+	next     int    // where the round robin stands in view.list
+	round    uint32 // how often it has been around
 	random   rand.PCG
 	deposits int // requests not yet told to the shared budget
 	idle     int // idle connections of all endpoints
