@@ -42,7 +42,7 @@ import (
 var updateDocs = flag.Bool("update-docs", false, "write the lists in docs/ that come from the catalogue")
 
 // handWritten are the pages with promises.
-var handWritten = []string{"README.md", "docs/README.md", "docs/guide.md", "docs/configuration.md", "docs/healing.md", "docs/explanations.md", "docs/from-nginx.md", "docs/from-caddy.md"}
+var handWritten = []string{"README.md", "docs/README.md", "docs/guide.md", "docs/configuration.md", "docs/healing.md", "docs/upstreams.md", "docs/explanations.md", "docs/from-nginx.md", "docs/from-caddy.md"}
 
 func TestDocsExamples(t *testing.T) {
 	for _, name := range handWritten {
@@ -366,7 +366,7 @@ func TestDocsRetryRules(t *testing.T) {
 		}
 	}
 	named := map[string]bool{}
-	for _, row := range cells(t, "docs/healing.md", "rules") {
+	for _, row := range cells(t, "docs/healing.md", "docs/upstreams.md", "rules") {
 		named[row[0]] = true
 		examples := code(row[len(row)-1])
 		if len(examples) == 0 {

@@ -53,7 +53,8 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 // strange are values of keys that their type does not tell.
 var strange = map[string]any{
 	"/node": "edge-1", "/listen/http": ":8081", "/listen/https": ":8443", "/tls/certificates/0/cert": "/x.pem", "/tls/certificates/0/key": "/x.key",
-	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5, "/upstreams/app/to": "app:3001",
+	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5,
+	"/upstreams/app/to/0/to": "app:3001", "/upstreams/app/to/0/zone": "b", "/zone": "a",
 	"/upstreams/app/health/path": "/healthz", "/upstreams/app/health/host": "h.example", "/upstreams/app/health/status": "204",
 	"/upstreams/app/tls/ca": "/ca.pem", "/upstreams/app/tls/cert": "/x.pem", "/upstreams/app/tls/key": "/x.key",
 	"/upstreams/app/tls/server-name": "name.example", "/upstreams/app/tls/sni": "sni.example",
@@ -78,6 +79,9 @@ var also = map[string]map[string]any{
 	"/upstreams/app/health/rise":    {"/upstreams/app/health/path": "/healthz"},
 	"/upstreams/app/health/fall":    {"/upstreams/app/health/path": "/healthz"},
 	"/upstreams/app/health/status":  {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/to/0/weight":    {"/upstreams/app/to/0/to": "app:3001"},
+	"/upstreams/app/to/0/backup":    {"/upstreams/app/to/0/to": "app:3001"},
+	"/upstreams/app/to/0/zone":      {"/upstreams/app/to/0/to": "app:3001"},
 	"/upstreams/app/pool/shared":    {"/upstreams/app/to": "https://app"},
 }
 
@@ -168,6 +172,8 @@ func leaves(t reflect.Type, at string) map[string]conf.FieldInfo {
 			here, of = here+"/0", reflect.TypeFor[config.Route]()
 		case "/tls/certificates":
 			here, of = here+"/0", reflect.TypeFor[config.Certificate]()
+		case "/upstreams/app/to":
+			here, of = here+"/0", reflect.TypeFor[config.Endpoint]()
 		}
 		if _, known := strange[here]; !known && of.Kind() == reflect.Struct && len(conf.Fields(of)) > 0 {
 			maps.Copy(all, leaves(of, here))
@@ -190,7 +196,7 @@ func sample(t *testing.T, at string, f conf.FieldInfo) any {
 	case f.Type == reflect.TypeFor[conf.Size]():
 		return "512KiB"
 	case f.Type.Kind() == reflect.Bool:
-		return slices.Contains([]string{"/tls/self-signed", "/upstreams/app/retry/idempotency-key", "/upstreams/app/health/connect"}, at)
+		return slices.Contains([]string{"/upstreams/app/to/0/backup", "/tls/self-signed", "/upstreams/app/retry/idempotency-key", "/upstreams/app/health/connect"}, at)
 	case f.Type.Kind() == reflect.Int:
 		return 7
 	case f.Type.Kind() == reflect.Float64:

@@ -119,7 +119,11 @@ func (e *encoder) list(v reflect.Value, at Path) *Node {
 		whole = e.whole()
 	}
 	for i := range v.Len() {
-		if item := whole.value(v.Index(i), at.Index(i)); item != nil {
+		item := whole.shorthand(v.Index(i), at.Index(i))
+		if item == nil {
+			item = whole.value(v.Index(i), at.Index(i))
+		}
+		if item != nil {
 			if item.From.Kind == Default {
 				item.From = n.From
 			}
@@ -128,6 +132,34 @@ func (e *encoder) list(v reflect.Value, at Path) *Node {
 	}
 	if len(n.Items) == 1 && n.Items[0].Kind == Scalar {
 		return n.Items[0] // one value is a list of one
+	}
+	return n
+}
+
+// shorthand writes a struct of a list by its shorthand, if that is a text which reads
+// itself and says it all: nil if not.
+func (e *encoder) shorthand(v reflect.Value, at Path) *Node {
+	t := v.Type()
+	if t.Kind() != reflect.Struct || isLeaf(t) {
+		return nil
+	}
+	fields := e.types.fields(t)
+	i := slices.IndexFunc(fields, func(f field) bool { return f.short })
+	if i < 0 || len(fields) == 1 || !reflect.PointerTo(t.Field(fields[i].index).Type).Implements(textType) {
+		return nil
+	}
+	usual := reflect.New(t)
+	if d, ok := usual.Interface().(interface{ Default() }); ok {
+		d.Default()
+	}
+	short := v.Field(fields[i].index)
+	usual.Elem().Field(fields[i].index).Set(short)
+	if !reflect.DeepEqual(usual.Elem().Interface(), v.Interface()) {
+		return nil
+	}
+	n := e.value(short, at.Key(fields[i].name))
+	if n == nil || n.Kind != Scalar {
+		return nil
 	}
 	return n
 }

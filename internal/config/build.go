@@ -43,7 +43,7 @@ func (g *Gateway) Options() (gateway.Options, error) {
 		if err != nil {
 			wrong = append(wrong, err)
 		}
-		one.Resolver = string(g.Resolver)
+		one.Resolver, one.Zone = string(g.Resolver), g.Zone
 		o.Upstreams = append(o.Upstreams, one)
 	})
 	for _, name := range slices.Sorted(maps.Keys(g.Sites)) {
@@ -127,9 +127,13 @@ func limit(l *http1.Limits, head, line, start conf.Size, fields int, body conf.S
 func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	o := gateway.Upstream{Reverse: gateway.Defaults().Reverse, CertificateFile: u.TLS.Cert, KeyFile: u.TLS.Key}
 	o.Name = name
-	for _, t := range u.To {
-		o.Targets = append(o.Targets, t.List...)
+	for _, e := range u.To {
+		for _, t := range e.To.List {
+			t.Preference = upstream.Preference{Weight: e.Weight, Backup: e.Backup, Zone: e.Zone}
+			o.Targets = append(o.Targets, t)
+		}
 	}
+	o.SlowStart = u.SlowStart
 	t := &u.Timeout
 	o.Timeouts = upstream.Timeouts{Resolve: t.Resolve, Connect: t.Connect, Secure: t.TLS}
 	o.Trusting, o.ServerName, o.SNI = !u.TLS.Verify, u.TLS.ServerName, u.TLS.SNI

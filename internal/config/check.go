@@ -307,7 +307,7 @@ func (c *checker) proxy(p *Proxy, at conf.Path, site string, route int) {
 	}
 	u := new(Upstream)
 	c.decoder.Defaults(u, at)
-	u.To = []Target{{p.Name, list}}
+	u.To = []Endpoint{{To: Target{p.Name, list}, Weight: 1}}
 	c.shared[p.Name], p.To = u, u
 }
 
@@ -388,7 +388,8 @@ func defaultAddress(s string) Address {
 // loops tells of targets that are the gateway itself.
 func (c *checker) loops() {
 	each := func(u *Upstream, at conf.Path) {
-		for i, t := range u.To {
+		for i, e := range u.To {
+			t := e.To
 			for _, target := range t.List {
 				for _, a := range c.Gateway.Listeners() {
 					if a.Place == nil || !same(a.Place, target) {
@@ -506,8 +507,8 @@ func (c *checker) sendProxy(u *Upstream, at conf.Path) {
 	if u.SendProxy == "off" {
 		return
 	}
-	h2c := slices.ContainsFunc(u.To, func(t Target) bool {
-		return slices.ContainsFunc(t.List, func(t upstream.Target) bool { return t.H2C })
+	h2c := slices.ContainsFunc(u.To, func(e Endpoint) bool {
+		return slices.ContainsFunc(e.To.List, func(t upstream.Target) bool { return t.H2C })
 	})
 	if !h2c && u.HTTP2 != "on" {
 		return
@@ -519,9 +520,10 @@ func (c *checker) sendProxy(u *Upstream, at conf.Path) {
 // duplicates tells of targets that are there twice.
 func (c *checker) duplicates(u *Upstream, at conf.Path) {
 	first := map[upstream.Target]int{}
-	for i, t := range u.To {
+	for i, e := range u.To {
+		t := e.To
 		for _, target := range t.List {
-			target.Name = ""
+			target = target.Place()
 			j, there := first[target]
 			if !there {
 				first[target] = i

@@ -112,7 +112,7 @@ func TestPlainData(t *testing.T) {
 	if api.Timeout.Connect != time.Second || api.Timeout.FirstByte != 15*time.Second || api.Timeout.Read != time.Minute || api.Retry.Attempts != 3 || !api.Repair {
 		t.Errorf("upstream %+v", api)
 	}
-	if len(api.To) != 2 || api.To[1].List[0].Host != "127.0.0.1" || api.To[1].List[0].Port != 3002 {
+	if len(api.To) != 2 || api.To[1].To.List[0].Host != "127.0.0.1" || api.To[1].To.List[0].Port != 3002 {
 		t.Errorf("targets %+v", api.To)
 	}
 	if len(g.Listen.HTTP) != 1 || g.Listen.HTTP[0].Alternatives[0][0].IP != netip.MustParseAddrPort("127.0.0.1:8080") || len(g.Listen.HTTPS) != 0 {
@@ -385,7 +385,7 @@ func TestVariables(t *testing.T) {
 			return rendered(l.Report)
 		}
 		shown := string(l.Tree(false).YAML(true))
-		return l.Gateway.Upstreams["app"].To[0].Text + " " + shown[strings.Index(shown, "#"):strings.Index(shown, "\nsites")]
+		return l.Gateway.Upstreams["app"].To[0].To.Text + " " + shown[strings.Index(shown, "#"):strings.Index(shown, "\nsites")]
 	}
 	for to, want := range map[string]string{
 		"${env.A}:80":         "10.0.0.1:80 # env A",

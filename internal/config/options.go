@@ -27,6 +27,8 @@ type Gateway struct {
 	Include []string `conf:"include"`
 	// The gateway's own name in Proxy-Status and Via, unique among its neighbours; the host name unless set.
 	Node NodeName `conf:"node,env" flag:"node"`
+	// The zone that the gateway stands in: endpoints in another zone get requests only while none of this one is well.
+	Zone string `conf:"zone,env" flag:"zone" aka:"locality,region,datacenter"`
 	// Where clients connect.
 	Listen Listen `conf:"listen" aka:"listeners,bind,ports"`
 	// How TLS is spoken with clients, and with which certificates.
@@ -246,7 +248,7 @@ func (e *Engine) Default() { e.Name = "auto" }
 // Upstream is a service behind the gateway: endpoints that stand in for each other.
 type Upstream struct {
 	// The endpoints: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT or unix:/PATH.
-	To []Target `conf:"to,short,required,env" aka:"servers,targets,server,endpoints,hosts,url,address,addresses,backends"`
+	To []Endpoint `conf:"to,short,required,env" aka:"servers,targets,server,endpoints,hosts,url,address,addresses,backends"`
 	// When and how a request is tried again.
 	Retry Retry `conf:"retry" aka:"retries"`
 	// How long each phase of an attempt may take.
@@ -263,6 +265,8 @@ type Upstream struct {
 	Pool Pool `conf:"pool" aka:"keepalive,keep-alive,connections"`
 	// Which of the endpoints that are well gets a request.
 	Balance Balance `conf:"balance" aka:"lb,lb_policy,load-balancing,policy,algorithm"`
+	// Over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 is at once.
+	SlowStart time.Duration `conf:"slow-start" flag:"slow-start" aka:"slowstart,slow_start,warmup"`
 	// When an endpoint is left out for a while.
 	Eject Eject `conf:"eject" aka:"ejection,outlier-detection,passive"`
 	// How endpoints are asked whether they are well; they are not unless there is a path, or connect.
@@ -276,6 +280,24 @@ func (u *Upstream) Default() { u.HTTP2, u.SendProxy, u.Repair = "auto", "off", t
 
 // Noun implements the word for messages.
 func (*Upstream) Noun() string { return "upstream" }
+
+// Endpoint is one target of an upstream, or a range of them, and its share of requests.
+type Endpoint struct {
+	// Where it is: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT or unix:/PATH.
+	To Target `conf:"to,short,required,env" aka:"address,host,server,url,target,endpoint"`
+	// Its part of the requests, beside the weights of the others.
+	Weight int `conf:"weight" min:"1" max:"1000"`
+	// It gets requests only while no endpoint without this is well.
+	Backup bool `conf:"backup" aka:"standby,fallback"`
+	// Where it stands: endpoints in the zone of the gateway come first.
+	Zone string `conf:"zone" aka:"locality,region,datacenter"`
+}
+
+// Default implements the defaults.
+func (e *Endpoint) Default() { e.Weight = 1 }
+
+// Noun implements the word for messages.
+func (*Endpoint) Noun() string { return "endpoint" }
 
 // Retry says when and how a request is tried again.
 type Retry struct {

@@ -108,6 +108,8 @@ var cases = []struct {
 	{"trusted-proxies", "10.0.0.0/8, ::1", func(o *gateway.Options) any { return fmt.Sprint(o.Client.TrustedProxies) }, "[10.0.0.0/8 ::1/128]"},
 	{"balance", "hash", func(o *gateway.Options) any { return o.Upstream.Balance }, upstream.Hash},
 	{"balance-key", "cookie:sid", func(o *gateway.Options) any { return o.Upstream.Key.String() }, "cookie:sid"},
+	{"zone", "eu-1", func(o *gateway.Options) any { return o.Upstream.Zone }, "eu-1"},
+	{"slow-start", "30s", func(o *gateway.Options) any { return o.Upstream.SlowStart }, 30 * time.Second},
 	{"health-path", "/healthz", func(o *gateway.Options) any { return o.Check.Path }, "/healthz"},
 	{"health-connect", "true", func(o *gateway.Options) any { return o.Check.Connect }, true},
 	{"health-host", "app.example", func(o *gateway.Options) any { return o.Check.Host }, "app.example"},
