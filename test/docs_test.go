@@ -366,7 +366,7 @@ func TestDocsRetryRules(t *testing.T) {
 		}
 	}
 	named := map[string]bool{}
-	for _, row := range cells(t, "docs/healing.md", "docs/upstreams.md", "rules") {
+	for _, row := range cells(t, "docs/healing.md", "rules") {
 		named[row[0]] = true
 		examples := code(row[len(row)-1])
 		if len(examples) == 0 {

@@ -179,7 +179,7 @@ var table = []*Setting{
 	{"balance-key", upstreams, "KEY", "client", "what hash goes by: client, path, field:NAME or cookie:NAME", balanceKey},
 	{"zone", upstreams, "NAME", "", "the zone that the gateway stands in: endpoints in another zone get requests only while none of this one is well",
 		text(func(o *gateway.Options, s string) { o.Upstream.Zone = s })},
-	{"slow-start", upstreams, "DURATION", "0", "over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 = at once",
+	{"slow-start", upstreams, "DURATION", "0s", "over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 = at once",
 		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Upstream.SlowStart })},
 	{"health-path", rescue, "PATH", "", "what every endpoint is asked for again and again, as in /healthz; those that do not answer well get no requests", healthPath},
 	{"health-connect", rescue, "", "", "check endpoints by connecting only, with a TLS handshake to https://",

@@ -92,6 +92,10 @@ func (p *Local) look(now loop.Time) *view {
 }
 
 func (p *Local) make(v *view, now loop.Time) {
+	next := 0 // who is next in turn stays so
+	if p.next < len(v.list) {
+		next = v.list[p.next].index
+	}
 	v.made, v.until, v.ramping = true, loop.Never, false
 	clear(v.list)
 	v.list = v.list[:0]
@@ -113,7 +117,11 @@ func (p *Local) make(v *view, now loop.Time) {
 		v.rank = r
 		v.list = append(v.list, e)
 	}
-	for _, e := range v.list {
+	p.next = 0
+	for i, e := range v.list {
+		if e.index < next {
+			p.next = i + 1
+		}
 		if e.begun(now) {
 			v.ramping = true
 			v.lasts(loop.Time(e.health.ramp.Load()).Add(int64(p.up.o.SlowStart)), now)
