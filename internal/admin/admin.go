@@ -7,6 +7,7 @@
 //	POST /reload        read the configuration again: what changed, or what is wrong
 //	POST /drain         take no new connections, and end when requests have
 //	POST /stop          end at once
+//	POST /upgrade       hand the sockets to a new process of the program, and end as by drain
 //
 // All answers are JSON. The socket's file mode is the access control: there is
 // no password and no network listener. What it serves is decided by packages
@@ -32,6 +33,8 @@ type State struct {
 	Listen    []string   `json:"listen"`
 	Incidents uint64     `json:"incidents"` // since the start, also those no longer kept
 	Endpoints []Endpoint `json:"endpoints"`
+	// Stopping: it takes no new connections and ends when its requests have.
+	Stopping bool `json:"stopping,omitempty"`
 	// Config is the file of the configuration in force, and Loaded when that was read;
 	// without a file there is neither.
 	Config string     `json:"config,omitempty"`

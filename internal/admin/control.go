@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatewhy/gatewhy/internal/conf"
 )
@@ -21,6 +22,9 @@ type Control struct {
 	Reload func() Reload
 	// Stop ends the gateway: after the requests under way, or at once. It does not wait.
 	Stop func(atOnce bool)
+	// Upgrade starts the program anew, hands it the sockets and, when it serves, ends this
+	// one after its requests. It returns the new process, or why there is none.
+	Upgrade func() (pid int, err error)
 	// Endpoint takes an endpoint out, or puts it back. An empty upstream means the one
 	// that has such an endpoint. It returns what was done, in words.
 	Endpoint func(upstream, endpoint string, drain bool) (string, error)
@@ -71,6 +75,19 @@ func (c *Control) handle(mux *http.ServeMux) {
 			})
 		}
 	}
+	if c.Upgrade != nil {
+		mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, _ *http.Request) {
+			// The new program has a time limit of its own, which may be longer than that of
+			// other answers.
+			http.NewResponseController(w).SetWriteDeadline(time.Time{})
+			pid, err := c.Upgrade()
+			if err != nil {
+				answer(w, http.StatusConflict, problem{err.Error()})
+				return
+			}
+			answer(w, http.StatusOK, Upgraded{pid})
+		})
+	}
 	if c.Stop != nil {
 		for path, atOnce := range map[string]bool{"/drain": false, "/stop": true} {
 			mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) {
@@ -93,6 +110,31 @@ func PostReload(ctx context.Context, socket string) (Reload, error) {
 		return r, fmt.Errorf("%s: an older gatewhy, which cannot reload", socket)
 	}
 	return r, json.Unmarshal(body, &r)
+}
+
+// Upgraded is what POST /upgrade answers.
+type Upgraded struct {
+	PID int `json:"pid"` // of the process that serves now
+}
+
+// PostUpgrade tells the gateway behind a socket to hand over to a new process of its
+// program, and waits until that serves.
+func PostUpgrade(ctx context.Context, socket string) (pid int, err error) {
+	status, body, err := ask(ctx, http.MethodPost, socket, "/upgrade")
+	if err != nil {
+		return 0, err
+	}
+	var u struct {
+		Upgraded
+		problem
+	}
+	if err := json.Unmarshal(body, &u); err != nil || status == http.StatusNotFound {
+		return 0, fmt.Errorf("%s: an older gatewhy, which cannot do this", socket)
+	}
+	if status != http.StatusOK {
+		return 0, errors.New(u.Error)
+	}
+	return u.PID, nil
 }
 
 // Done is what was done, in words.

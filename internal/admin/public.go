@@ -2,10 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -17,6 +19,8 @@ import (
 type Public struct {
 	// Listen is a TCP address: host and port.
 	Listen string
+	// Listener, if it is not nil, is there already and stands for Listen.
+	Listener net.Listener
 	// Metrics writes them in Prometheus' text format. It is called from any goroutine.
 	Metrics func(io.Writer) error
 	// Ready tells why no requests should come here; nil if they should.
@@ -28,6 +32,9 @@ type Metrics struct {
 	ln   net.Listener
 	http http.Server
 	done sync.WaitGroup
+	// conns are the connections. Those that are new come before Serve returns, so
+	// Close may wait for them.
+	conns sync.WaitGroup
 }
 
 // headTimeout bounds the wait for a question, and mostHead its size: those who ask
@@ -39,13 +46,24 @@ const (
 
 // Serve listens and serves. The error is of the address.
 func Serve(p Public) (*Metrics, error) {
-	ln, err := net.Listen("tcp", p.Listen)
-	if err != nil {
-		return nil, err
+	ln := p.Listener
+	if ln == nil {
+		var err error
+		if ln, err = net.Listen("tcp", p.Listen); err != nil {
+			return nil, err
+		}
 	}
 	m := &Metrics{ln: ln}
 	m.http = http.Server{Handler: p.handler(), ReadTimeout: readTimeout, ReadHeaderTimeout: headTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: 2 * writeTimeout, MaxHeaderBytes: mostHead}
+	m.http.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			m.conns.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			m.conns.Done()
+		}
+	}
 	m.done.Go(func() { m.http.Serve(ln) }) // ends at Close
 	return m, nil
 }
@@ -53,14 +71,35 @@ func Serve(p Public) (*Metrics, error) {
 // Addr is where it listens.
 func (m *Metrics) Addr() net.Addr { return m.ln.Addr() }
 
+// File is a copy of its socket, for another process. The caller closes it.
+func (m *Metrics) File() (*os.File, error) {
+	ln, ok := m.ln.(*net.TCPListener)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return ln.File()
+}
+
 // Close ends it.
 func (m *Metrics) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	if m.http.Shutdown(ctx) != nil {
-		m.http.Close()
-	}
+	// Server.Shutdown drops the question of a connection that was accepted a moment ago,
+	// and there is another process to which it could have gone.
+	m.ln.Close()
 	m.done.Wait()
+	m.http.SetKeepAlivesEnabled(false)
+	answered := make(chan struct{})
+	go func() { // ends with the last connection
+		m.conns.Wait()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+	case <-ctx.Done():
+	}
+	m.http.Close()
+	<-answered
 }
 
 func (p *Public) handler() http.Handler {

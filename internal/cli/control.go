@@ -44,6 +44,14 @@ func (e *env) find(ctx context.Context, t *target) (socket string, state admin.S
 	if err != nil {
 		return "", state, failed(err, "")
 	}
+	if t.pid == 0 {
+		// One that only ends what it has begun is not meant beside the one that took its place.
+		serving := maps.Clone(running)
+		maps.DeleteFunc(serving, func(_ string, s admin.State) bool { return s.Stopping })
+		if len(serving) > 0 {
+			running = serving
+		}
+	}
 	switch len(running) {
 	case 1:
 		socket := slices.Collect(maps.Keys(running))[0]

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -15,8 +16,28 @@ import (
 // notifier tells the service manager how the service is, by the protocol of
 // sd_notify(3). Without one it says nothing.
 type notifier struct {
+	at       string // the manager's socket, "" if there is none
 	conn     net.Conn
 	watchdog time.Duration // how often a sign of life is due; 0 if nobody waits for one
+	over     atomic.Bool   // another process speaks for the service
+}
+
+// handOver tells the manager that the service is another process from now on. What this
+// one says would be taken for the other's.
+func (n *notifier) handOver(pid int) {
+	n.say("MAINPID=" + strconv.Itoa(pid))
+	n.over.Store(true)
+}
+
+// environment are the variables by which the next program finds the manager.
+func (n *notifier) environment() (list []string) {
+	if n.at != "" {
+		list = append(list, "NOTIFY_SOCKET="+n.at)
+		if n.watchdog > 0 {
+			list = append(list, "WATCHDOG_USEC="+strconv.FormatInt(n.watchdog.Microseconds(), 10))
+		}
+	}
+	return list
 }
 
 // notifier finds the manager in the environment, and takes it out of there: it is not
@@ -32,7 +53,7 @@ func (e *env) notifier() *notifier {
 		e.complain(fmt.Errorf("the service manager cannot be told anything: %w", err), "")
 		return n
 	}
-	n.conn = c
+	n.at, n.conn = at, c
 	us, err := strconv.ParseInt(e.getenv("WATCHDOG_USEC"), 10, 64)
 	if pid := e.getenv("WATCHDOG_PID"); err == nil && us > 0 && (pid == "" || pid == strconv.Itoa(os.Getpid())) {
 		n.watchdog = time.Duration(us) * time.Microsecond
@@ -46,7 +67,7 @@ func (e *env) notifier() *notifier {
 // say sends assignments, one in a line. A manager that does not listen is its own
 // problem.
 func (n *notifier) say(lines ...string) {
-	if n.conn != nil {
+	if n.conn != nil && !n.over.Load() {
 		n.conn.Write([]byte(strings.Join(lines, "\n")))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/config"
 	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/handover"
 	"github.com/gatewhy/gatewhy/internal/settings"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 )
@@ -24,7 +25,7 @@ type proxyFlags struct {
 	log, logFile, logTemplate, runDir string
 	logSample                         float64
 	admin                             string
-	drain                             string
+	drain, upgrade                    string
 	plain                             bool
 	printConfig                       bool
 }
@@ -61,12 +62,14 @@ func (f *proxyFlags) addTo(flags *pflag.FlagSet) {
 	flags.StringVar(&f.logTemplate, "log-template", "", "with --log template, the `LINE`, with names such as ${client.address}")
 	flags.Float64Var(&f.logSample, "log-sample", 1, "the `SHARE` of good exchanges that get a line, 0 to 1; those with a fault, a notice or a status of 400 or more always do")
 	flags.StringVar(&f.logFile, "log-file", "", "append the access log to `FILE` instead of standard output; SIGUSR1 opens it anew")
+	flags.StringVar(&f.upgrade, "upgrade-timeout", conf.FormatDuration(handover.DefaultTimeout),
+		"how long the new program of an upgrade may take until it serves")
 	flags.StringVar(&f.drain, "drain", conf.FormatDuration(gateway.DefaultDrain),
 		"`DURATION` that a stop waits for requests under way: under the 90s after which systemd kills")
 	flags.BoolVar(&f.plain, "plain", false, "no colour")
 	flags.StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
 	flags.StringVar(&f.admin, "admin-listen", "", "`ADDRESS` where /metrics, /healthz and /readyz are served in plain HTTP, as in localhost:2502")
-	group(flags, generalGroup, "log", "log-file", "log-template", "log-sample", "drain", "plain", "run-dir", "admin-listen")
+	group(flags, generalGroup, "log", "log-file", "log-template", "log-sample", "drain", "upgrade-timeout", "plain", "run-dir", "admin-listen")
 }
 
 func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
@@ -83,6 +86,13 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 	drain, err := conf.ParseDuration(f.drain)
 	if err != nil {
 		return misused(fmt.Errorf("--drain %q: %w", f.drain, err), "")
+	}
+	upgrade, err := conf.ParseDuration(f.upgrade)
+	if err == nil && upgrade <= 0 {
+		err = errors.New("it must be more than 0")
+	}
+	if err != nil {
+		return misused(fmt.Errorf("--upgrade-timeout %q: %w", f.upgrade, err), "")
 	}
 	at, err := parseListens(args[0])
 	if err != nil {
@@ -103,7 +113,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, h2c://app, unix:/run/app.sock")
 	}
 	p := &plan{
-		options: o, at: at, log: f.log, logFile: f.logFile, logTemplate: f.logTemplate, logSample: f.logSample, runDir: f.runDir, admin: f.admin, drain: drain, plain: f.plain,
+		options: o, at: at, log: f.log, logFile: f.logFile, logTemplate: f.logTemplate, logSample: f.logSample, runDir: f.runDir, admin: f.admin, drain: drain, upgrade: upgrade, plain: f.plain,
 		from: "no config file, 1 route from flags",
 		another: func(taken, free string) string {
 			return "gatewhy proxy " + strings.Join(append([]string{strings.Replace(args[0], taken, free, 1)}, args[1:]...), " ")

@@ -96,7 +96,7 @@ func planOf(l *config.Loaded, path string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{options: o, log: g.Log.Format, logFile: g.Log.File, logTemplate: string(g.Log.Template), logSample: g.Log.Sample, runDir: g.Admin.Dir, admin: string(g.Admin.Listen), drain: g.Drain, loaded: l, file: path,
+	p := &plan{options: o, log: g.Log.Format, logFile: g.Log.File, logTemplate: string(g.Log.Template), logSample: g.Log.Sample, runDir: g.Admin.Dir, admin: string(g.Admin.Listen), drain: g.Drain, upgrade: g.UpgradeTimeout, loaded: l, file: path,
 		another: func(taken, free string) string { return "listen on " + free + " in " + path }}
 	for _, a := range g.Listen.HTTP {
 		p.at = append(p.at, &place{Place: a.Place})

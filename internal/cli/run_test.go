@@ -43,7 +43,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	e := effect{p.options, nil, strings.TrimSpace(fmt.Sprint(p.log, " ", p.logTemplate, " ", p.logSample)), p.logFile, p.runDir + " " + p.admin, p.drain, p.connections}
+	e := effect{p.options, nil, strings.TrimSpace(fmt.Sprint(p.log, " ", p.logTemplate, " ", p.logSample)), p.logFile, fmt.Sprint(p.runDir, " ", p.admin, " ", p.upgrade), p.drain, p.connections}
 	for _, at := range p.at {
 		e.At = append(e.At, at.Written())
 	}

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/config"
 	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/handover"
 	"github.com/gatewhy/gatewhy/internal/incident"
+	"github.com/gatewhy/gatewhy/internal/loop"
 )
 
 // hurry is how long the end of the program waits for what should take no time.
@@ -33,7 +36,8 @@ type plan struct {
 	logSample                         float64
 	admin                             string // where metrics are served; "" for nowhere
 	drain                             time.Duration
-	plain                             bool // no colour
+	upgrade                           time.Duration // that a new program may take
+	plain                             bool          // no colour
 	// connections is what somebody calls the setting by which he asked for so many,
 	// "" if nobody did.
 	connections string
@@ -59,7 +63,8 @@ type service struct {
 	public  *admin.Metrics // nil without an address for it
 	notify  *notifier
 	started time.Time
-	stops   chan bool // what the admin socket asks for: true is at once
+	stops   chan bool    // what the admin socket asks for: true is at once
+	heir    atomic.Int64 // the process that has taken our place; 0 if none has
 
 	reloading sync.Mutex // held by a reload
 	reloads   reloads
@@ -102,11 +107,16 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	}
 	e.paceGarbage()
 	e.bound(p)
+	inherited, before, err := handover.Inherit()
+	if err != nil {
+		e.complain(err, "the sockets that are there are used, and others are opened")
+	}
+	o.Inherited = inherited
 
 	// From here on a signal must find its handler: a supervisor may stop what it has
 	// just started.
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	// A log reader that has gone must not take the gateway with it.
 	signal.Ignore(syscall.SIGPIPE)
@@ -119,22 +129,30 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		return cannotListen(err, p.at, p.another)
 	}
 	s.admin, err = admin.Start(admin.Options{Dir: p.runDir, Incidents: s.gateway.Incidents(), State: s.state,
-		Control: admin.Control{Reload: s.reload, Stop: s.stop, Endpoint: s.endpoint}})
+		Control: admin.Control{Reload: s.reload, Stop: s.stop, Endpoint: s.endpoint, Upgrade: s.upgrade}})
 	if err != nil {
 		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
 	} else {
 		defer s.admin.Close()
 	}
 	if p.admin != "" {
-		if s.public, err = admin.Serve(admin.Public{Listen: p.admin, Metrics: s.metrics, Ready: s.ready}); err != nil {
+		ln, err := inherited.Listener("admin "+p.admin, loop.Address{})
+		if err == nil {
+			s.public, err = admin.Serve(admin.Public{Listen: p.admin, Listener: ln, Metrics: s.metrics, Ready: s.ready})
+		}
+		if err != nil {
 			e.complain(fmt.Errorf("no metrics: %w", err), "admin.listen, or --admin-listen, names another address; requests are served all the same")
 		} else {
 			defer s.public.Close()
 		}
 	}
+	for _, name := range inherited.Close() {
+		e.complain(fmt.Errorf("a socket on %s was handed over, and nothing listens there by these settings: it is closed", name), "")
+	}
 	s.notify = e.notifier()
 	defer s.notify.close()
 	s.notify.say("READY=1", "STATUS="+s.status())
+	before.Ready()
 	if s.notify.watchdog > 0 {
 		s.begin(s.alive)
 	}
@@ -210,7 +228,7 @@ func (s *service) now() (p *plan, read time.Time) {
 func (s *service) state() admin.State {
 	p, read := s.now()
 	st := admin.State{PID: os.Getpid(), Version: number, Node: s.gateway.Node(), Started: s.started.UTC().Round(0),
-		Incidents: s.gateway.Incidents().Total(), Endpoints: []admin.Endpoint{}}
+		Stopping: s.gateway.Stopping(), Incidents: s.gateway.Incidents().Total(), Endpoints: []admin.Endpoint{}}
 	for _, u := range s.gateway.Upstreams() {
 		st.Endpoints = append(st.Endpoints, admin.Endpoints(u.Name(), u.State())...)
 	}
@@ -247,7 +265,11 @@ func (s *service) wait(signals <-chan os.Signal) {
 		draining = true
 		s.notify.say("STOPPING=1", "STATUS=requests under way are ending")
 		p, _ := s.now()
-		fmt.Fprintf(s.e.err, "\nstopping: requests under way have %s to end · again = at once\n", conf.FormatDuration(p.drain))
+		if heir := s.heir.Load(); heir != 0 {
+			fmt.Fprintf(s.e.err, "\npid %d serves now: requests under way here have %s to end\n", heir, conf.FormatDuration(p.drain))
+		} else {
+			fmt.Fprintf(s.e.err, "\nstopping: requests under way have %s to end · again = at once\n", conf.FormatDuration(p.drain))
+		}
 		go func() { // ends when the gateway has
 			defer close(drained)
 			s.gateway.Drain(p.drain)
@@ -273,6 +295,9 @@ func (s *service) wait(signals <-chan os.Signal) {
 				if err := s.log.reopen(); err != nil {
 					s.e.complain(fmt.Errorf("the access log stays where it was: %w", err), "")
 				}
+			case sig == syscall.SIGUSR2 && !draining:
+				s.begin(func(context.Context) { s.upgrade() })
+			case sig == syscall.SIGUSR2: // somebody else serves already, or nobody is to
 			case sig == syscall.SIGHUP && !s.hungUp():
 				s.begin(func(context.Context) { s.reload() })
 			case draining: // at once

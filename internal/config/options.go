@@ -7,6 +7,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/exchange"
+	"github.com/gatewhy/gatewhy/internal/handover"
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/reverse"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -57,6 +58,8 @@ type Gateway struct {
 	Log Log `conf:"log" aka:"access-log,logging,logs,access_log"`
 	// How long a stop waits for requests under way; less than the 90s after which systemd kills.
 	Drain time.Duration `conf:"drain" flag:"drain" aka:"grace-period,shutdown-timeout"`
+	// How long the new program of an upgrade may take until it serves; the old one goes on until then, and if it does not.
+	UpgradeTimeout time.Duration `conf:"upgrade-timeout" flag:"upgrade-timeout" zero:"no"`
 	// What is for operators: the socket that gatewhy explain asks, metrics.
 	Admin Admin `conf:"admin"`
 	// What runs the event loops.
@@ -66,7 +69,9 @@ type Gateway struct {
 }
 
 // Default implements the defaults of the fields without a type of their own.
-func (g *Gateway) Default() { g.Version, g.Forwarded, g.Drain = 1, "x", DefaultDrain }
+func (g *Gateway) Default() {
+	g.Version, g.Forwarded, g.Drain, g.UpgradeTimeout = 1, "x", DefaultDrain, handover.DefaultTimeout
+}
 
 // RequestID is how requests get an id.
 type RequestID struct {

@@ -73,6 +73,9 @@ type Options struct {
 	Engine loop.Engine
 	Loops  int
 	Epoll  bool
+	// Inherited are listening sockets that are taken where an address is to be listened
+	// on, before others are opened; nil for none.
+	Inherited *loop.Inherited
 }
 
 // Defaults are the settings of a gateway that nobody configured.
@@ -137,11 +140,11 @@ func Start(o Options) (*Gateway, error) {
 	case o.Engine != nil:
 		g.engine = o.Engine
 	case o.Epoll:
-		if g.engine, err = loop.Epoll(loop.EpollOptions{Loops: o.Loops}); err != nil {
+		if g.engine, err = loop.Epoll(loop.EpollOptions{Loops: o.Loops, Inherited: o.Inherited}); err != nil {
 			return nil, fmt.Errorf("the epoll engine cannot start, the portable one may: %w", err)
 		}
 	default:
-		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops})
+		g.engine = loop.Portable(loop.PortableOptions{Loops: o.Loops, Inherited: o.Inherited})
 	}
 	first, err := g.prepare(&o)
 	if err != nil {
@@ -267,6 +270,42 @@ func (g *Gateway) Addresses() []loop.Address {
 		a = append(a, ln.Addr())
 	}
 	return a
+}
+
+// Socket is a listening socket for another process.
+type Socket struct {
+	// Name is the address that was asked for, as text.
+	Name string
+	File *os.File
+}
+
+// Sockets are copies of the listening sockets. The caller closes the files.
+func (g *Gateway) Sockets() (list []Socket, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, ln := range g.listeners {
+		files, e := ln.Files()
+		if e != nil {
+			for _, s := range list {
+				s.File.Close()
+			}
+			return nil, fmt.Errorf("the socket on %s cannot be handed over: %w", ln.asked, e)
+		}
+		for _, f := range files {
+			list = append(list, Socket{ln.asked.String(), f})
+		}
+	}
+	return list, nil
+}
+
+// Leave makes a drain leave the files of unix sockets where they are: another process
+// accepts on them.
+func (g *Gateway) Leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, ln := range g.listeners {
+		ln.Leave()
+	}
 }
 
 // Node is the name in Proxy-Status.

@@ -12,6 +12,8 @@ type EpollOptions struct {
 	// open; after it that socket waits a little. It is called outside the loops.
 	// nil means that nobody cares.
 	OnAcceptError func(error)
+	// Inherited are sockets to take before others are opened; nil for none.
+	Inherited *Inherited
 	// Rig, in tests only, gives the engine a network and a time of the test's own. It
 	// has one loop then.
 	Rig *Rig

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -19,6 +20,7 @@ type elistener struct {
 	addr    Address
 	sockets []*esocket
 	once    sync.Once
+	left    atomic.Bool // to another process
 	err     error
 }
 
@@ -40,10 +42,46 @@ type esocket struct {
 
 func (ln *elistener) Addr() Address { return ln.addr }
 
+func (ln *elistener) Leave() { ln.left.Store(true) }
+
+func (ln *elistener) Files() (list []*os.File, err error) {
+	for _, s := range ln.sockets {
+		f, e := s.file()
+		if e != nil {
+			for _, f := range list {
+				f.Close()
+			}
+			return nil, e
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// file is a copy of the socket.
+func (s *esocket) file() (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, net.ErrClosed
+	}
+	fd, errno := duplicate(s.fd)
+	if errno != 0 {
+		return nil, os.NewSyscallError("fcntl", errno)
+	}
+	return os.NewFile(fd, s.ln.addr.String()), nil
+}
+
+// duplicate is a copy of a descriptor that no program inherits by accident.
+func duplicate(fd uintptr) (uintptr, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 3)
+	return n, errno
+}
+
 func (ln *elistener) Close() error {
 	ln.once.Do(func() {
 		// As with package net, the file goes first: who finds it can still connect.
-		if p := ln.addr.Path; p != "" && p[0] != '@' {
+		if p := ln.addr.Path; p != "" && p[0] != '@' && !ln.left.Load() {
 			if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
 				ln.err = err
 			}
@@ -51,6 +89,9 @@ func (ln *elistener) Close() error {
 		for _, s := range ln.sockets {
 			s.mu.Lock()
 			s.closed = true
+			// Where another process has the socket too, its end here would not end the
+			// events of it.
+			syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(s.l.ep), syscall.EPOLL_CTL_DEL, s.fd, 0, 0, 0)
 			closeFd(s.fd)
 			s.mu.Unlock()
 			s.l.deliver(parcel{do: s.forget})
@@ -65,18 +106,22 @@ func (ln *elistener) Close() error {
 // Listen opens a listening socket. [::] takes IPv4 too; 0.0.0.0 takes IPv4 only.
 // The file of a unix socket that nobody listens on any more is replaced.
 func (e *epoll) Listen(a Address) (Listener, error) {
-	if a.Path != "" {
+	ln := &elistener{e: e, addr: a}
+	loops := e.own
+	if files := e.opt.Inherited.Take(a.String(), a); len(files) > 0 {
+		more, err := ln.inherit(files)
+		if err != nil {
+			return nil, err
+		}
+		loops = more
+	} else if a.Path != "" {
 		if err := removeStale(a.Path); err != nil {
 			return nil, err
 		}
-	}
-	ln := &elistener{e: e, addr: a}
-	loops := e.own
-	switch {
-	case e.opt.Rig != nil:
-		loops = nil
-	case a.Path != "":
 		loops = loops[:1]
+	}
+	if e.opt.Rig != nil {
+		loops = nil
 	}
 	for _, l := range loops {
 		fd, call, errno := open(ln.addr, len(ln.sockets) > 0, len(loops) > 1)
@@ -91,6 +136,63 @@ func (e *epoll) Listen(a Address) (Listener, error) {
 		}
 		ln.sockets = append(ln.sockets, &esocket{l: l, ln: ln, fd: fd})
 	}
+	if err := e.add(ln); err != nil {
+		return nil, err
+	}
+	return ln, nil
+}
+
+// inherit makes sockets of files, which it closes. Each goes to a loop; where they are such
+// as share their address, more returns the loops that have none and are to open one.
+func (ln *elistener) inherit(files []*os.File) (more []*eloop, err error) {
+	e := ln.e
+	ln.left.Store(true) // whoever made it may still need the file of a unix socket
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	for i, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		var fd uintptr
+		var errno syscall.Errno
+		if err := raw.Control(func(n uintptr) { fd, errno = duplicate(n) }); err != nil {
+			return nil, err
+		}
+		if errno != 0 {
+			return nil, os.NewSyscallError("fcntl", errno)
+		}
+		// Whoever made it may have left it blocking; a loop must never wait in it.
+		if err := syscall.SetNonblock(int(fd), true); err != nil {
+			closeFd(fd)
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		ln.sockets = append(ln.sockets, &esocket{l: e.own[i%len(e.own)], ln: ln, fd: fd})
+	}
+	if len(files) < len(e.own) && ln.addr.Path == "" && option(ln.sockets[0].fd, syscall.SOL_SOCKET, soReuseport) == 1 {
+		more = e.own[len(files):]
+	}
+	if ln.addr.Path == "" {
+		ln.addr = localAddress(ln.sockets[0].fd)
+		setOption(ln.sockets[0].fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	}
+	return more, nil
+}
+
+// option is the value of a socket option that is a number; 0 if it cannot be told.
+func option(fd uintptr, level, name int) int {
+	n, err := syscall.GetsockoptInt(int(fd), level, name)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// add makes a listener one of the engine's, which closes it in the end.
+func (e *epoll) add(ln *elistener) error {
 	e.mu.Lock()
 	closed := e.closed
 	if !closed {
@@ -99,9 +201,9 @@ func (e *epoll) Listen(a Address) (Listener, error) {
 	e.mu.Unlock()
 	if closed {
 		ln.Close()
-		return nil, net.ErrClosed
+		return net.ErrClosed
 	}
-	return ln, nil
+	return nil
 }
 
 // listenError words errno as package net does.

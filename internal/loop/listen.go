@@ -24,6 +24,14 @@ type listener struct {
 
 func (ln *listener) Addr() Address { return ln.addr }
 
+func (ln *listener) Files() ([]*os.File, error) { return filesOf(ln.ln) }
+
+func (ln *listener) Leave() {
+	if u, ok := ln.ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+}
+
 func (ln *listener) Close() error {
 	ln.once.Do(func() {
 		close(ln.stop)
@@ -43,7 +51,10 @@ func (e *portable) Listen(a Address) (Listener, error) {
 	if listen == nil {
 		listen = systemListen
 	}
-	l, err := listen(a)
+	l, err := e.opt.Inherited.Listener(a.String(), a)
+	if l == nil && err == nil {
+		l, err = listen(a)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"math"
 	"net/netip"
+	"os"
 )
 
 // Time is a moment on the monotonic clock, in nanoseconds since an arbitrary
@@ -78,6 +79,12 @@ type Listener interface {
 	Addr() Address
 	// Close stops accepting. Connections that are already handed over live on.
 	Close() error
+	// Files are copies of its sockets, for a process that is to go on with them. The caller
+	// closes them.
+	Files() ([]*os.File, error)
+	// Leave makes Close leave the file of a unix socket where it is, since another process
+	// accepts on it.
+	Leave()
 }
 
 // Address is where a stream leads: an IP address and port, or the path of a

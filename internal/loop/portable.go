@@ -17,6 +17,8 @@ type PortableOptions struct {
 	// are called outside the loops and may block. Dial should end with ctx.
 	Dial   func(ctx context.Context, a Address) (net.Conn, error)
 	Listen func(a Address) (net.Listener, error)
+	// Inherited are sockets to take before others are opened; nil for none.
+	Inherited *Inherited
 	// Poison overwrites released buffers with 0xDB (tests).
 	Poison bool
 	// OnAcceptError hears of each accept(2) that failed although the listener is

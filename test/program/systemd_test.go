@@ -70,6 +70,13 @@ func TestUnit(t *testing.T) {
 	if out, err := exec.Command(tool, "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
+	socket, err := os.ReadFile("../../deploy/systemd/gatewhy.socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(tool, "verify", "--man=no", write(t, filepath.Join(filepath.Dir(unit), "gatewhy.socket"), string(socket))).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
 	// 100 is a service that may do everything; those that Debian ships are at 96.
 	if out, err := exec.Command(tool, "security", "--offline=true", "--threshold=25", "--no-pager", unit).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
