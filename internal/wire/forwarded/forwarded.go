@@ -21,12 +21,13 @@ type Element struct {
 
 // Append reads the elements of a field's value and appends them to list, which it
 // returns as it was with ok false if the value breaks the grammar (§4): then nothing of
-// it is to be believed. Parameters that nobody needs here are checked and left out.
+// it is to be believed. Parameters that nobody needs here are left out.
 func Append(list []Element, value []byte) (more []Element, ok bool) {
 	more = list
 	for i := 0; ; {
 		var e Element
-		var seen [3]bool
+		var seen [4]bool
+		from, said := i, false
 		i = space(value, i)
 		for {
 			if i < len(value) && value[i] != ';' && value[i] != ',' {
@@ -45,6 +46,7 @@ func Append(list []Element, value []byte) (more []Element, ok bool) {
 				if !e.set(name, v, &seen) {
 					return list, false
 				}
+				said = true
 			}
 			if i = space(value, i); i == len(value) || value[i] != ';' {
 				break
@@ -52,7 +54,11 @@ func Append(list []Element, value []byte) (more []Element, ok bool) {
 			i++
 			i = space(value, i)
 		}
-		more = append(more, e)
+		// "A recipient MUST parse and ignore a reasonable number of empty list elements"
+		// (RFC 9110 §5.6.1.2); one of semicolons alone is one that tells nothing.
+		if said || bytes.IndexByte(value[from:i], ';') >= 0 {
+			more = append(more, e)
+		}
 		if i == len(value) {
 			return more, true
 		}
@@ -72,9 +78,9 @@ func space(b []byte, i int) int {
 
 // set notes a parameter. "Each parameter MUST NOT occur more than once per
 // field-value" element (§4).
-func (e *Element) set(name, v []byte, seen *[3]bool) bool {
+func (e *Element) set(name, v []byte, seen *[4]bool) bool {
 	which := -1
-	for i, n := range [...]string{"for", "proto", "host"} {
+	for i, n := range [...]string{"for", "proto", "host", "by"} {
 		if bytes.EqualFold(name, []byte(n)) {
 			which = i
 		}
@@ -95,6 +101,9 @@ func (e *Element) set(name, v []byte, seen *[3]bool) bool {
 		e.Proto = v
 	case 2:
 		e.Host = v
+	case 3:
+		_, ok := node(v)
+		return ok
 	}
 	return true
 }
@@ -120,15 +129,18 @@ func word(b []byte, i int) (v []byte, end int, ok bool) {
 			return v, i + 1, true
 		case c == '\\':
 			escaped = true
-			if i++; i == len(b) {
+			// quoted-pair = "\" ( HTAB / SP / VCHAR / obs-text ) (RFC 9110 §5.6.4)
+			if i++; i == len(b) || isControl(b[i]) {
 				return nil, i, false
 			}
-		case c < ' ' && c != '\t' || c == 0x7f:
+		case isControl(c):
 			return nil, i, false
 		}
 	}
 	return nil, i, false
 }
+
+func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 func unescape(b []byte) []byte {
 	out := make([]byte, 0, len(b))
@@ -163,7 +175,7 @@ func node(v []byte) (a netip.Addr, ok bool) {
 			host = v[:j]
 		}
 	}
-	if string(host) == "unknown" || len(host) > 1 && host[0] == '_' && plain(host) {
+	if bytes.EqualFold(host, []byte("unknown")) || len(host) > 1 && host[0] == '_' && plain(host) {
 		return a, true
 	}
 	a, err := netip.ParseAddr(string(host))

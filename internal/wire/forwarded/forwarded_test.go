@@ -26,8 +26,14 @@ func TestAppend(t *testing.T) {
 		{`for="192.0.2.43:_port"`, "192.0.2.43"},
 		{` for=192.0.2.43 ; proto=http `, "192.0.2.43 http"}, // blanks beside ";" are not in the grammar, and nobody can take them for something else
 		{`;for=192.0.2.43;;`, "192.0.2.43"},
-		{``, "?"},
-		{`,`, "?|?"},
+		{``, ""},
+		{`,`, ""},
+		{` , for=192.0.2.43,, ,`, "192.0.2.43"},
+		{`for=192.0.2.43, ;`, "192.0.2.43|?"},
+		{`for=Unknown;by=UNKNOWN`, "?"},
+		{`for="unknown:80"`, "?"},
+		{`for=192.0.2.43;by=_a;by=_b`, "bad"},
+		{`for=192.0.2.43;by=x`, "bad"},
 
 		{`for=192.0.2.43;for=192.0.2.44`, "bad"},
 		{`for=2001:db8::1`, "bad"},
@@ -51,6 +57,8 @@ func TestAppend(t *testing.T) {
 		{`for="1.1.1.1`, "bad"},
 		{`for="1.1.1.1\`, "bad"},
 		{"host=\"a\x00\"", "bad"},
+		{"host=\"a\\\x19\"", "bad"},
+		{"host=\"a\\\tb\"", "? host a\tb"},
 		{`for=1.1.1.1 for=2.2.2.2`, "bad"},
 		{`for=1.1.1.1"`, "bad"},
 	} {

@@ -34,6 +34,7 @@ const (
 	TooShort         // version 2: too short for the addresses of its family
 	TLV              // version 2: an extension that ends beyond the header
 	Checksum         // version 2: the CRC32C is not that of the header
+	Value            // version 2: an extension that is longer or shorter than its type can be
 )
 
 var words = [...]string{
@@ -52,6 +53,7 @@ var words = [...]string{
 	TooShort:    "it is too short for the addresses of its family",
 	TLV:         "an extension ends beyond the header",
 	Checksum:    "its checksum is not that of its bytes",
+	Value:       "an extension has not the length, or not the parts, that its type has",
 }
 
 // String is the broken rule in words.
@@ -107,6 +109,9 @@ const (
 	addresses4 = 12
 	addresses6 = 36
 	addressesU = 216
+
+	maxUniqueID  = 128 // 2.2.5
+	maxAuthority = 255 // of a name that TLS asks for (RFC 6066 §3), and of any in DNS
 )
 
 // Parse reads the header at the beginning of b. n is its length; 0 without a flaw
@@ -238,6 +243,7 @@ func parse2(b []byte, most int) (h Header, n int, flaw Flaw, at int) {
 	need := 0
 	if len(b) > 13 {
 		switch family, transport := b[13]>>4, b[13]&15; {
+		case h.Local: // "discard the protocol block including the family which is ignored" (2.2)
 		case family > 3 || transport > 2:
 			return h, 0, Family, 13
 		case family == 1:
@@ -287,8 +293,15 @@ func parse2(b []byte, most int) (h Header, n int, flaw Flaw, at int) {
 		if !ok {
 			return h, 0, TLV, from
 		}
-		if kind == CRC32C && !intact(b[:n], from+3, value) {
+		switch {
+		case kind == CRC32C && !intact(b[:n], from+3, value):
 			return h, 0, Checksum, from
+		case kind == UniqueID && len(value) > maxUniqueID, kind == Authority && len(value) > maxAuthority:
+			return h, 0, Value, from
+		case kind == SSL:
+			if _, ok := ParseTLS(value); !ok {
+				return h, 0, Value, from
+			}
 		}
 		rest = behind
 	}
@@ -337,8 +350,61 @@ func (h *Header) Extension(kind byte) []byte {
 
 // Secure reports whether the client spoke TLS with whom the header is from.
 func (h *Header) Secure() bool {
-	v := h.Extension(SSL)
-	return len(v) >= 5 && v[0]&ClientSSL != 0
+	t, _ := ParseTLS(h.Extension(SSL))
+	return t.Client&ClientSSL != 0
+}
+
+// TLS is what an SSL extension says. What it does not say is empty.
+type TLS struct {
+	// Client are the bits that begin with ClientSSL.
+	Client byte
+	// Unverified is 0 if the client showed a certificate that was verified.
+	Unverified                                  uint32
+	Version, CommonName, Cipher, SigAlg, KeyAlg []byte
+}
+
+// ParseTLS reads the value of an SSL extension (2.2.6). ok is false if it is cut, or one
+// of its parts is.
+func ParseTLS(v []byte) (t TLS, ok bool) {
+	if len(v) < 5 {
+		return t, false
+	}
+	t.Client, t.Unverified = v[0], binary.BigEndian.Uint32(v[1:])
+	for rest := v[5:]; len(rest) > 0; {
+		kind, value, behind, ok := Next(rest)
+		if !ok {
+			return TLS{}, false
+		}
+		switch kind {
+		case SSLVersion:
+			t.Version = value
+		case SSLCommonName:
+			t.CommonName = value
+		case SSLCipher:
+			t.Cipher = value
+		case SSLSigAlg:
+			t.SigAlg = value
+		case SSLKeyAlg:
+			t.KeyAlg = value
+		}
+		rest = behind
+	}
+	return t, true
+}
+
+// AppendThose appends those of the extensions that have one of the types.
+func AppendThose(dst, extensions []byte, types ...byte) []byte {
+	for rest := extensions; len(rest) > 0; {
+		kind, _, behind, ok := Next(rest)
+		if !ok {
+			break
+		}
+		if bytes.IndexByte(types, kind) >= 0 {
+			dst = append(dst, rest[:len(rest)-len(behind)]...)
+		}
+		rest = behind
+	}
+	return dst
 }
 
 // AppendV1 appends a header of version 1. Without a valid source it says UNKNOWN. The

@@ -71,6 +71,14 @@ func TestParse(t *testing.T) {
 		{"v2 local", v2("\x20\x00\x00\x00"), 16, "", "", true, 0, 0},
 		{"v2 local with addresses", v2("\x20\x11\x00\x0c" + four), 28, "", "", true, 0, 0},
 		{"v2 local, too short for its family", v2("\x20\x11\x00\x02ab"), 18, "", "", true, 0, 0},
+		{"v2 local of an unknown family", v2("\x20\x4f\x00\x02ab"), 18, "", "", true, 0, 0},
+		{"v2 unique id", v2("\x21\x11\x00\x8f" + four + "\x05\x00\x80" + strings.Repeat("u", 128)), 159, "10.0.0.1:8080", "10.0.0.2:80", false, 0, 0},
+		{"v2 unique id, longer", v2("\x21\x11\x00\x90" + four + "\x05\x00\x81" + strings.Repeat("u", 129)), 0, "", "", false, Value, 28},
+		{"v2 authority, longer", v2("\x21\x11\x01\x0f" + four + "\x02\x01\x00" + strings.Repeat("a", 256)), 0, "", "", false, Value, 28},
+		{"v2 network namespace", v2("\x21\x11\x00\x11" + four + "\x30\x00\x02ns"), 33, "10.0.0.1:8080", "10.0.0.2:80", false, 0, 0},
+		{"v2 TLS", v2("\x21\x11\x00\x17" + four + "\x20\x00\x08\x01\x00\x00\x00\x00\x21\x00\x00"), 39, "10.0.0.1:8080", "10.0.0.2:80", false, 0, 0},
+		{"v2 TLS, cut", v2("\x21\x11\x00\x13" + four + "\x20\x00\x04\x01\x00\x00\x00"), 0, "", "", false, Value, 28},
+		{"v2 TLS, a part is cut", v2("\x21\x11\x00\x1b" + four + "\x04\x00\x00\x20\x00\x09\x01\x00\x00\x00\x00\x21\x00\x02a"), 0, "", "", false, Value, 31},
 		{"v2 unspecified", v2("\x21\x00\x00\x03abc"), 19, "", "", true, 0, 0},
 		{"v2 unix", v2("\x21\x31\x00\xd8" + strings.Repeat("\x00", 216)), 232, "", "", true, 0, 0},
 		{"v2 empty extension", v2("\x21\x11\x00\x0f" + four + "\x04\x00\x00"), 31, "10.0.0.1:8080", "10.0.0.2:80", false, 0, 0},
@@ -113,7 +121,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestWordsForEachFlaw(t *testing.T) {
-	for f := NoFlaw; f <= Checksum; f++ {
+	for f := NoFlaw; f <= Value; f++ {
 		if f.String() == "" {
 			t.Errorf("flaw %d has no words", f)
 		}
@@ -135,6 +143,32 @@ func TestExtensions(t *testing.T) {
 	}
 	if got := h.Extension(SSL); string(got[5:]) != "\x21\x00\x07TLSv1.3\x23\x00\x16TLS_AES_128_GCM_SHA256" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestParseTLS(t *testing.T) {
+	part := func(kind byte, value string) string { return string(AppendExtension(nil, kind, value)) }
+	v := "\x07\x00\x00\x00\x02" + part(SSLVersion, "TLSv1.3") + part(SSLCommonName, "anna") + part(0x2f, "?") + part(SSLCipher, "C") + part(SSLSigAlg, "SHA256") + part(SSLKeyAlg, "RSA2048")
+	got, ok := ParseTLS([]byte(v))
+	if !ok || got.Client != 7 || got.Unverified != 2 || string(got.Version) != "TLSv1.3" || string(got.CommonName) != "anna" || string(got.Cipher) != "C" ||
+		string(got.SigAlg) != "SHA256" || string(got.KeyAlg) != "RSA2048" {
+		t.Errorf("%v %+v", ok, got)
+	}
+	for i := range 5 {
+		if _, ok := ParseTLS([]byte(v[:i])); ok {
+			t.Errorf("%d bytes were enough", i)
+		}
+	}
+}
+
+func TestAppendThose(t *testing.T) {
+	all := AppendSSL(AppendExtension(AppendExtension(AppendExtension(nil, UniqueID, "u"), Noop, "xx"), CRC32C, "1234"), "TLSv1.3", "C")
+	want := AppendSSL(AppendExtension(nil, UniqueID, "u"), "TLSv1.3", "C")
+	if got := AppendThose(nil, all, SSL, UniqueID); !bytes.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := AppendThose(nil, all[:len(all)-1], SSL, UniqueID); string(got) != "\x05\x00\x01u" {
+		t.Errorf("of a cut list %q", got)
 	}
 }
 
