@@ -18,6 +18,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/settings"
 	"github.com/gatewhy/gatewhy/internal/upstream"
+	"github.com/gatewhy/gatewhy/internal/wire/proxyproto"
 )
 
 // samples are values that are not the default, by what help calls them, and by
@@ -27,6 +28,7 @@ var samples = map[string]string{
 	"node": "edge-1", "engine": "portable", "upstream-sni": "sni.example", "upstream-server-name": "app.example", "tls-min": "1.3",
 	"http2": "only", "upstream-http2": "on", "http2-control": "500", "upstream-cert": "/x.pem", "upstream-key": "/x.key",
 	"balance": "latency", "zone": "eu-1", "balance-key": "field:x-user", "trusted-proxies": "10.0.0.0/8,::1", "proxy-protocol": "10.2.0.0/16", "send-proxy": "v1", "forwarded": "both", "request-id": "X-Request-Id", "trace-sample": "0.5", "health-path": "/healthz", "health-host": "app.example", "STATUS": "200-299",
+	"max-proxy-header": "8KiB",
 	"tls-cert": "/a.pem,/b.pem", "tls-key": "/a.key,/b.key",
 }
 
@@ -108,6 +110,8 @@ func fill(o *gateway.Options) {
 	o.TLS.Min = cmp.Or(o.TLS.Min, tls.VersionTLS12)
 	o.TLS.Rotation = cmp.Or(o.TLS.Rotation, certs.DefaultRotation)
 	o.Client.Handshake = cmp.Or(o.Client.Handshake, exchange.DefaultHandshake)
+	o.Client.ProxyHeader = cmp.Or(o.Client.ProxyHeader, exchange.DefaultProxyHeader)
+	o.Client.MaxProxyHeader = cmp.Or(o.Client.MaxProxyHeader, proxyproto.DefaultMax)
 	u := &o.Upstreams[0]
 	for i := range u.Targets {
 		u.Targets[i].Weight = cmp.Or(u.Targets[i].Weight, 1)

@@ -95,7 +95,8 @@ func orNone(d time.Duration) time.Duration {
 func (g *Gateway) client(c *exchange.Options) {
 	c.Node, c.Via = string(g.Node), string(g.Node)
 	t, l, h := &g.Timeout, &g.Limits, &g.HTTP2
-	c.Handshake, c.Total = t.TLS, t.Total
+	c.Handshake, c.ProxyHeader, c.Total = t.TLS, t.ProxyHeader, t.Total
+	c.MaxProxyHeader = int(l.ProxyHeader)
 	for _, n := range g.TrustedProxies {
 		c.TrustedProxies = append(c.TrustedProxies, n.Prefix)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 	"github.com/gatewhy/gatewhy/internal/wire/h2"
+	"github.com/gatewhy/gatewhy/internal/wire/proxyproto"
 )
 
 // The comments of the fields are the reference: the first sentence of each is
@@ -162,6 +163,8 @@ func (h *HTTP2) Default() {
 type ClientTimeout struct {
 	// A client's TLS handshake; two lost packets on a slow mobile.
 	TLS time.Duration `conf:"tls" flag:"timeout-client-tls" zero:"no" aka:"handshake"`
+	// The PROXY header of a proxy in proxy-protocol, which sends it at once; two lost packets.
+	ProxyHeader time.Duration `conf:"proxy-header" flag:"timeout-proxy-header" zero:"no" aka:"proxy-protocol,proxy_protocol"`
 	// The request's head, from its first byte to its end: for slow mobiles, not for slow attackers.
 	Head time.Duration `conf:"head" flag:"timeout-client-head" aka:"header,headers,read-header,client-head"`
 	// Silence between two reads of an upload.
@@ -178,7 +181,7 @@ type ClientTimeout struct {
 
 // Default implements the defaults.
 func (t *ClientTimeout) Default() {
-	*t = ClientTimeout{TLS: exchange.DefaultHandshake, Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
+	*t = ClientTimeout{TLS: exchange.DefaultHandshake, ProxyHeader: exchange.DefaultProxyHeader, Head: exchange.DefaultClientHead, Body: exchange.DefaultClientBody,
 		KeepAlive: exchange.DefaultKeepAlive, Reply: exchange.DefaultReply, Ping: http2.DefaultClientPing}
 }
 
@@ -194,6 +197,8 @@ type Limits struct {
 	Fields int `conf:"fields" flag:"max-fields" min:"1" max:"1048576"`
 	// The body of a request; 0 is no limit, bodies are streamed.
 	Body conf.Size `conf:"body" flag:"max-body" aka:"client-max-body-size,max-body"`
+	// The PROXY header of a proxy in proxy-protocol; one that tells of a client's certificate is long.
+	ProxyHeader conf.Size `conf:"proxy-header" flag:"max-proxy-header" min:"232B" max:"16KiB"`
 	// Clients' connections at once, about 10KiB each while busy; 0 is no limit.
 	Connections int `conf:"connections" flag:"max-connections" max:"1073741824" aka:"max-connections,maxconn"`
 }
@@ -202,7 +207,7 @@ type Limits struct {
 func (l *Limits) Default() {
 	d := h1.DefaultRequest
 	*l = Limits{Head: conf.Size(d.Head), Line: conf.Size(d.Field), StartLine: conf.Size(d.StartLine), Fields: d.Fields,
-		Connections: exchange.DefaultMaxConnections}
+		ProxyHeader: proxyproto.DefaultMax, Connections: exchange.DefaultMaxConnections}
 }
 
 // Errors say what answers of the gateway's own tell.

@@ -33,6 +33,7 @@ type conn struct {
 	addressed  uint8   // length of the client's address in added
 	added      []byte  // the fields that every request of it carries on
 	local      *[]byte // where the client connected to; nil until that was asked
+	gone       *bool   // see Exchange.Gone; nil until that was asked
 }
 
 // Serve begins a client connection and returns when there is nothing to do for it.
@@ -202,7 +203,9 @@ func (s *Server) rest(c *conn) (on bool) {
 	switch {
 	case s.draining: // a moment that is over waits for nothing, but finds what is there
 		until = c.since.Add(int64(parting))
-	case c.hello || c.introduce:
+	case c.introduce:
+		until = s.introduceUntil(c)
+	case c.hello:
 		until = s.helloUntil(c)
 	case c.client.Served == 0:
 		until = until.Add(int64(s.o.Times.Head))
@@ -217,7 +220,10 @@ func (s *Server) rest(c *conn) (on bool) {
 // resume goes on when there is input, or its end.
 func (s *Server) resume(c *conn) (on bool) {
 	until := s.loop.Now().Add(int64(s.o.Times.Head))
-	if c.hello || c.introduce {
+	switch {
+	case c.introduce:
+		until = s.introduceUntil(c)
+	case c.hello:
 		until = s.helloUntil(c)
 	}
 	if c.stream.Fill(&c.client.In, until) != nil {
@@ -232,6 +238,9 @@ func (s *Server) resume(c *conn) (on bool) {
 func (s *Server) close(c *conn) {
 	c.client.In.Release()
 	c.stream.Close()
+	if c.gone != nil {
+		*c.gone = true
+	}
 	s.unlink(c)
 	// A connection that spoke HTTP/2 is still known to what its streams hold.
 	if c.http2 == nil && len(s.spare) < freed {

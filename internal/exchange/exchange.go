@@ -59,6 +59,9 @@ const (
 	// DefaultHandshake outlives a client on a slow mobile link: TCP is up, two round
 	// trips are missing, and each may be lost once.
 	DefaultHandshake = 10 * time.Second
+	// DefaultProxyHeader outlives two lost packets on the way from a proxy, which sends
+	// its header at once: after 1 s and 2 s they are sent again (RFC 6298).
+	DefaultProxyHeader = 5 * time.Second
 	// DefaultMaxConnections is what the usual limit of file descriptors of a
 	// service (1 Mi) could never reach and memory (about 10 KiB each) still holds.
 	DefaultMaxConnections = 100_000
@@ -107,9 +110,13 @@ type Options struct {
 	// client is; see Exchange.spokenFor.
 	TrustedProxies []netip.Prefix
 	// ProxyProtocol are the networks of proxies that begin each connection with a PROXY
-	// header, in front of TLS too: they must, and nobody else may. The header has to come
-	// within Handshake.
+	// header, in front of TLS too: they must, and nobody else may.
 	ProxyProtocol []netip.Prefix
+	// ProxyHeader bounds how long that header may take, from the connection's first
+	// moment; 0 means DefaultProxyHeader. MaxProxyHeader bounds its bytes; 0 means
+	// proxyproto.DefaultMax.
+	ProxyHeader    time.Duration
+	MaxProxyHeader int
 	// MaxConnections bounds the client connections of each loop; 0 means no limit.
 	MaxConnections int
 	Log            *accesslog.Sink // nil for no access log

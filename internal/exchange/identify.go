@@ -170,6 +170,11 @@ func (x *Exchange) trace(dst []byte) []byte {
 	}
 	if ok {
 		t.Parent = c.Parent
+		// "If the vendor failed to parse tracestate, it MUST NOT ..." give up the trace
+		// with it: the list alone is left out (§3.3, §4.3).
+		if !x.stateGood() {
+			x.drop("tracestate")
+		}
 	} else {
 		x.drop("tracestate")
 		x.server.random(c.Trace[:])
@@ -185,6 +190,24 @@ func (x *Exchange) trace(dst []byte) []byte {
 	dst = c.Append(append(dst, "Traceparent: "...))
 	x.spanAt = len(dst) - len("0123456789abcdef-01")
 	return append(dst, "\r\n"...)
+}
+
+// stateGood reports whether the request's tracestate fields are a list together.
+func (x *Exchange) stateGood() bool {
+	var values [4][]byte
+	n, h := 0, &x.Request.Head
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if int(f.Name.Len) != len("tracestate") || !message.EqualFold(h.Bytes(f.Name), "tracestate") {
+			continue
+		}
+		if n == len(values) {
+			return false
+		}
+		values[n] = h.Bytes(f.Value)
+		n++
+	}
+	return tracecontext.CheckState(values[:n]...)
 }
 
 // NextSpan names an attempt's own span, which becomes the parent of what the endpoint

@@ -42,6 +42,24 @@ func (x *Exchange) ClientIP() netip.Addr {
 	return x.conn.remote().Addr()
 }
 
+// Gone becomes true on this loop when the client's connection has ended: what was kept
+// for it alone is of no more use then.
+func (x *Exchange) Gone() *bool {
+	if x.conn.gone == nil {
+		x.conn.gone = new(bool)
+	}
+	return x.conn.gone
+}
+
+// Told are the extensions of the PROXY header that the client's connection began with,
+// those that upstreams may want to know; nil if there are none.
+func (x *Exchange) Told() []byte {
+	if x.conn.said == nil {
+		return nil
+	}
+	return x.conn.said.told
+}
+
 // Ends are the two ends of the client's connection. What a trusted proxy says of its
 // client is its own request's and no connection's; then the port is not known, and 0.
 func (x *Exchange) Ends() (client, here netip.AddrPort) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/wire/proxyproto"
@@ -99,6 +101,145 @@ func TestIntroduced(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A PROXY header has limits of its own, in bytes and in time.
+func TestIntroductionLimits(t *testing.T) {
+	long := string(proxyproto.AppendV2(nil, netip.MustParseAddrPort("198.51.100.7:1"), netip.MustParseAddrPort("192.0.2.1:2"),
+		proxyproto.AppendExtension(nil, proxyproto.Noop, strings.Repeat("x", 300))))
+	const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	for _, c := range []struct {
+		name   string
+		most   int
+		pieces []string // a second apart
+		served bool
+		after  time.Duration // when the connection is closed, if it is not served
+	}{
+		{"as long as it may be", len(long), []string{long + get}, true, 0},
+		{"longer", len(long) - 1, []string{long + get}, false, 0},
+		{"in time", 0, []string{"PROXY ", "UNKNOWN", "\r\n" + get}, true, 0},
+		{"in part", 0, []string{"PROXY "}, false, 5 * second},
+		{"nothing at all", 0, nil, false, 5 * second},
+		{"too late", 0, []string{"P", "R", "O", "X", "Y", " ", "UNKNOWN\r\n"}, false, 5 * second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &heads{}
+			s := defaults(h.serve)
+			s.Client.ProxyProtocol, s.Client.MaxProxyHeader = networks, c.most
+			s.play(t, func(st *stage) {
+				h.list = nil
+				began := time.Now()
+				cl := st.clientFrom("10.1.1.1")
+				for i, p := range c.pieces {
+					if i > 0 {
+						time.Sleep(second)
+					}
+					cl.say(p)
+				}
+				if c.served {
+					if a := cl.answer("GET"); a.Status != 200 {
+						t.Errorf("%+v", a)
+					}
+					return
+				}
+				cl.in.Peek(1)
+				if took := time.Since(began); took < c.after || len(h.list) > 0 || c.after == 0 && took != 0 {
+					t.Errorf("closed after %v, requests %q", took, h.list)
+				}
+			})
+		})
+	}
+}
+
+// 127.0.0.1 is this machine only where the proxy is on it.
+func TestIntroducedFromAfar(t *testing.T) {
+	for peer, trusted := range map[string]bool{"10.1.1.1": false, "127.0.0.1": true} {
+		h := &heads{}
+		s := defaults(h.serve)
+		s.Client.ProxyProtocol = append(slices.Clone(networks), netip.MustParsePrefix("127.0.0.0/8"))
+		s.play(t, func(st *stage) {
+			h.list = nil
+			cl := st.clientFrom(peer)
+			cl.say("PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if a := cl.answer("GET"); a.Status != 200 || string(st.last().Client) != "127.0.0.1" || st.last().Trusted != trusted {
+				t.Errorf("from %s: %+v, %+v", peer, a, st.last().Trusted)
+			}
+		})
+	}
+}
+
+// introduced is an origin that wants a PROXY header and keeps what it was told.
+type introduced struct {
+	t    *testing.T
+	list []string
+	open int
+}
+
+func (i *introduced) serve(c *peer, _ int) {
+	defer c.Close()
+	b, _ := c.in.Peek(16)
+	n := 0
+	for n == 0 {
+		b, _ = c.in.Peek(len(b) + 1)
+		var flaw proxyproto.Flaw
+		if _, n, flaw, _ = proxyproto.Parse(b, 4096); flaw != proxyproto.NoFlaw {
+			i.t.Errorf("%v in %q", flaw, b)
+			return
+		}
+	}
+	i.list = append(i.list, string(b[:n]))
+	i.open++
+	c.in.Discard(n)
+	for c.request() {
+		c.say(okAnswer)
+	}
+	i.open--
+}
+
+// What a PROXY header in front tells goes on in ours.
+func TestSendProxyTells(t *testing.T) {
+	from, to := netip.MustParseAddrPort("198.51.100.7:1234"), netip.MustParseAddrPort("192.0.2.1:443")
+	tlvs := proxyproto.AppendExtension(nil, proxyproto.UniqueID, "id-1")
+	tlvs = proxyproto.AppendExtension(tlvs, proxyproto.Authority, "shop.example.org")
+	tlvs = proxyproto.AppendSSL(tlvs, "TLSv1.3", "C")
+	told := proxyproto.AppendExtension(tlvs, proxyproto.NetNS, "ns")
+	o := &introduced{t: t}
+	s := defaults(o.serve)
+	s.SendProxy, s.Client.ProxyProtocol = 2, networks
+	s.play(t, func(st *stage) {
+		o.list = nil
+		cl := st.clientFrom("10.1.1.1")
+		cl.say(string(proxyproto.AppendV2(nil, from, to, proxyproto.AppendExtension(slices.Clone(told), proxyproto.Noop, "pad"))) + "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if a := cl.answer("GET"); a.Status != 200 {
+			t.Fatalf("%+v", a)
+		}
+		if want := []string{string(proxyproto.AppendV2(nil, from, to, told))}; !slices.Equal(o.list, want) {
+			t.Errorf("%q, want %q", o.list, want)
+		}
+	})
+}
+
+// A connection that began with a client's PROXY header ends soon after the client.
+func TestSendProxyEndsWithItsClient(t *testing.T) {
+	o := &introduced{t: t}
+	s := defaults(o.serve)
+	s.SendProxy = 1
+	s.play(t, func(st *stage) {
+		o.open = 0
+		stays, goes := st.clientFrom("203.0.113.8"), st.clientFrom("203.0.113.9")
+		for _, c := range []*client{stays, goes} {
+			c.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if a := c.answer("GET"); a.Status != 200 {
+				t.Fatalf("%+v", a)
+			}
+		}
+		goes.Close()
+		time.Sleep(2 * second)
+		synctest.Wait()
+		if o.open != 1 {
+			t.Errorf("%d connections are open", o.open)
+		}
+	})
 }
 
 // Whoever is to be told by a PROXY header is told on each connection, and no connection
@@ -290,6 +431,9 @@ func TestTrace(t *testing.T) {
 		{"none, none is", "203.0.113.9", "", 0, false, "00", ""},
 		{"a stranger's", "203.0.113.9", "traceparent: " + given + "\r\ntracestate: a=b\r\n", 0, false, "00", ""},
 		{"a proxy's", "10.1.1.1", "Traceparent: " + given + "\r\ntracestate: a=b\r\n", 0, true, "01", "a=b"},
+		{"a proxy's list in two lines", "10.1.1.1", "Traceparent: " + given + "\r\ntracestate: a=b\r\nTraceState: c=d\r\n", 0, true, "01", "a=b"},
+		{"a proxy's broken list", "10.1.1.1", "Traceparent: " + given + "\r\ntracestate: a=b\r\ntracestate: a=d\r\n", 0, true, "01", ""},
+		{"a proxy's, with flags of no meaning", "10.1.1.1", "Traceparent: " + given[:53] + "fd\r\n", 0, true, "01", ""},
 		{"a broken one", "10.1.1.1", "traceparent: " + given + "x\r\ntracestate: a=b\r\n", 1, false, "01", ""},
 		{"two", "10.1.1.1", "traceparent: " + given + "\r\ntraceparent: " + given + "\r\n", 1, false, "01", ""},
 	} {

@@ -59,7 +59,7 @@ func (c *call) connect() *fault.Fault {
 	var f *fault.Fault
 	switch {
 	case intro != nil:
-		conn, f = p.pool.DialFor(e, intro, x.Deadline, &tm)
+		conn, f = p.pool.DialFor(e, intro, x.Gone(), x.Deadline, &tm)
 	case alone:
 		conn, f = p.pool.DialAlone(e, x.Deadline, &tm)
 	default:
@@ -103,7 +103,10 @@ func (c *call) introduction() []byte {
 		return c.intro
 	}
 	c.extra = c.extra[:0]
+	told := c.x.Told()
 	if t := c.x.Trail.TLS; t != nil {
+		// TLS ends here: what was told of it is of another connection.
+		c.extra = proxyproto.AppendThose(c.extra, told, proxyproto.UniqueID, proxyproto.NetNS)
 		if t.ALPN != "" {
 			c.extra = proxyproto.AppendExtension(c.extra, proxyproto.ALPN, t.ALPN)
 		}
@@ -111,6 +114,8 @@ func (c *call) introduction() []byte {
 			c.extra = proxyproto.AppendExtension(c.extra, proxyproto.Authority, t.SNI)
 		}
 		c.extra = proxyproto.AppendSSL(c.extra, "TLSv"+t.Version, t.Cipher)
+	} else {
+		c.extra = append(c.extra, told...)
 	}
 	c.intro = proxyproto.AppendV2(c.intro, from, to, c.extra)
 	return c.intro

@@ -26,6 +26,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
+	"github.com/gatewhy/gatewhy/internal/wire/proxyproto"
 )
 
 // Each setting has its line here: a value that is not the default, where it goes,
@@ -96,6 +97,8 @@ var cases = []struct {
 	{"no-repair", "false", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.AllowResponse},
 	{"eject-after", "9", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: 9}},
 	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
+	{"timeout-proxy-header", "2s", func(o *gateway.Options) any { return o.Client.ProxyHeader }, 2 * time.Second},
+	{"max-proxy-header", "1KiB", func(o *gateway.Options) any { return o.Client.MaxProxyHeader }, 1024},
 	{"proxy-protocol", "10.0.0.0/8, ::1", func(o *gateway.Options) any { return fmt.Sprint(o.Client.ProxyProtocol) }, "[10.0.0.0/8 ::1/128]"},
 	{"forwarded", "rfc7239", func(o *gateway.Options) any { return o.Client.Forwarded }, exchange.ForwardedRFC7239},
 	{"forwarded", "both", func(o *gateway.Options) any { return o.Client.Forwarded }, exchange.ForwardedBoth},
@@ -170,8 +173,9 @@ func TestDefaultsAreTrue(t *testing.T) {
 		"timeout-resolve": upstream.DefaultResolve, "timeout-connect": upstream.DefaultConnect,
 		"timeout-tls": upstream.DefaultSecure, "pool-idle": upstream.DefaultIdle,
 		"tls-min": uint16(tls.VersionTLS12), "tls-ticket-rotation": certs.DefaultRotation, "timeout-client-tls": exchange.DefaultHandshake,
-		"retry-budget": upstream.Budget{Share: upstream.DefaultBudgetShare},
-		"health-path":  "", "health-connect": false, "health-host": "", "health-every": check.DefaultEvery, "health-timeout": check.DefaultTimeout,
+		"timeout-proxy-header": exchange.DefaultProxyHeader, "max-proxy-header": proxyproto.DefaultMax,
+		"retry-budget":         upstream.Budget{Share: upstream.DefaultBudgetShare},
+		"health-path":          "", "health-connect": false, "health-host": "", "health-every": check.DefaultEvery, "health-timeout": check.DefaultTimeout,
 		"health-rise": check.DefaultRise, "health-fall": check.DefaultFall, "health-status": [2]int{check.DefaultLeast, check.DefaultMost},
 		"eject-after": upstream.Eject{After: upstream.DefaultEjectAfter},
 		"pool-shared": upstream.DefaultMaxShared, "pool-streams": http2.DefaultStreams,

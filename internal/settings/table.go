@@ -27,6 +27,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/upstream"
 	"github.com/gatewhy/gatewhy/internal/wire/h1"
 	"github.com/gatewhy/gatewhy/internal/wire/h2"
+	"github.com/gatewhy/gatewhy/internal/wire/proxyproto"
 )
 
 // The groups of help.
@@ -91,6 +92,8 @@ var table = []*Setting{
 		ping(func(o *gateway.Options) (*time.Duration, *time.Duration) { return &o.Link.Ping, &o.Link.Pong })},
 	duration("timeout-client-tls", exchange.DefaultHandshake, "a client's TLS handshake: two lost packets on a slow mobile",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Client.Handshake }),
+	duration("timeout-proxy-header", exchange.DefaultProxyHeader, "the PROXY header of a proxy in --proxy-protocol, which sends it at once: two lost packets",
+		above0, func(o *gateway.Options) *time.Duration { return &o.Client.ProxyHeader }),
 	duration("timeout-client-head", exchange.DefaultClientHead, "the client's request head, to its end: slow mobiles, not slow attackers",
 		endless, func(o *gateway.Options) *time.Duration { return &o.Client.Times.Head }),
 	duration("timeout-client-body", exchange.DefaultClientBody, "silence between two reads of an upload",
@@ -123,6 +126,9 @@ var table = []*Setting{
 		size(0, 1<<62, func(o *gateway.Options, n int64) { o.Client.Limits.Body = n })},
 	{"max-response-body", limits, "SIZE", "0", "an answer's body; 0 = no limit",
 		size(0, 1<<62, func(o *gateway.Options, n int64) { o.Reverse.Limits.Body = n })},
+	{"max-proxy-header", limits, "SIZE", conf.FormatSize(proxyproto.DefaultMax),
+		"the PROXY header of a proxy in --proxy-protocol: one that tells of a client's certificate is long",
+		size(232, 16<<10, func(o *gateway.Options, n int64) { o.Client.MaxProxyHeader = int(n) })},
 	{"max-connections", limits, "N", strconv.Itoa(exchange.DefaultMaxConnections),
 		"client connections at once, about 10 KiB each while busy; 0 = no limit",
 		number(0, 1<<30, func(o *gateway.Options, n int) { o.Client.MaxConnections = n })},

@@ -59,9 +59,14 @@ func (p *Local) Dial(e *Endpoint, until loop.Time, tm *Timing) (*Conn, *fault.Fa
 
 // DialFor is DialAlone for a connection that begins with that PROXY header, which tells
 // of a client: where the upstream sends such headers, the others begin with one that says
-// that they speak for nobody.
-func (p *Local) DialFor(e *Endpoint, intro []byte, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
-	return p.dial(e, until, tm, true, intro)
+// that they speak for nobody. The connection is kept no longer than gone is false, which
+// this loop sets.
+func (p *Local) DialFor(e *Endpoint, intro []byte, gone *bool, until loop.Time, tm *Timing) (*Conn, *fault.Fault) {
+	c, f := p.dial(e, until, tm, true, intro)
+	if c != nil {
+		c.gone = gone
+	}
+	return c, f
 }
 
 // DialAlone is Dial for a connection that is the caller's alone, where the

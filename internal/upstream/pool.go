@@ -51,6 +51,7 @@ type Conn struct {
 	Shared Shared
 
 	intro  []byte        // the PROXY header that it began with; nil for none
+	gone   *bool         // its client has ended; nil if it is for all
 	users  int           // of a shared one
 	limit  time.Duration // the endpoint's own Keep-Alive: timeout, less the margin; 0 if none
 	looked loop.Time     // when it was last seen open while idle
@@ -203,7 +204,7 @@ func (p *Local) Keep(c *Conn, hint time.Duration) {
 	if hint > 0 {
 		c.limit = hint - margin(hint)
 	}
-	if p.closed || len(b.idle) >= p.up.o.MaxIdle || c.In.Len() > 0 {
+	if p.closed || len(b.idle) >= p.up.o.MaxIdle || c.In.Len() > 0 || c.useless() {
 		c.In.Release()
 		c.Stream.Close()
 		return
@@ -276,7 +277,7 @@ func (p *Local) sweepBench(e *Endpoint, b *bench) {
 				e.habit.saw(now, now-c.Idled, c.looked-c.Idled)
 			}
 			c.Stream.Close()
-		case now-c.Idled > loop.Time(e.limit(c, &p.up.o)):
+		case c.useless(), now-c.Idled > loop.Time(e.limit(c, &p.up.o)):
 			c.Stream.Close()
 		default:
 			c.looked = now
@@ -287,6 +288,9 @@ func (p *Local) sweepBench(e *Endpoint, b *bench) {
 	clear(b.idle[len(kept):])
 	b.idle = kept
 }
+
+// useless: it began with a PROXY header of a client that has gone.
+func (c *Conn) useless() bool { return c.gone != nil && *c.gone }
 
 // limit is how long c may be idle.
 func (e *Endpoint) limit(c *Conn, o *Options) time.Duration {
