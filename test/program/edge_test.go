@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // HAProxy in front says PROXY, nginx behind understands it: the client's address goes all
@@ -14,8 +15,9 @@ import (
 func TestProxyProtocol(t *testing.T) {
 	nginx, haproxy := need(t, "nginx"), need(t, "haproxy")
 	need(t, "curl")
-	for _, version := range []string{"v1", "v2"} {
-		t.Run(version, func(t *testing.T) {
+	for _, c := range []struct{ version, engine string }{{"v1", "auto"}, {"v2", "auto"}, {"v1", "portable"}, {"v2", "portable"}} {
+		version := c.version
+		t.Run(version+" "+c.engine, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.Chmod(dir, 0o755); err != nil {
 				t.Fatal(err)
@@ -31,7 +33,7 @@ func TestProxyProtocol(t *testing.T) {
 			conf := write("nginx.conf", fmt.Sprintf("daemon off; master_process off; pid %[1]s/n.pid; error_log stderr; events {}\n"+
 				"http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f;\n"+
 				"uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n"+
-				"server { listen %[2]s proxy_protocol; location / { return 200 \"$proxy_protocol_addr $http_x_real_ip\"; } } }\n", dir, behind))
+				"server { listen %[2]s proxy_protocol; location / { return 200 \"$proxy_protocol_addr $http_x_real_ip $http_x_forwarded_proto;\"; } } }\n", dir, behind))
 			n := launch(t, nginx, "-p", dir, "-c", conf, "-e", "stderr")
 			ready(t, n, behind)
 			ours := [2]string{free(t), free(t)}
@@ -44,8 +46,20 @@ sites:
   "http://any": app
   "https://any": app
 log: json
-`, ours[0], ours[1], behind, version))
-			plain, secure := free(t), free(t)
+engine: %s
+`, ours[0], ours[1], behind, version, c.engine))
+			plain, secure, ends := free(t), free(t), free(t)
+			p := newPapers(t)
+			p.leaf("site", time.Now().Add(24*time.Hour), "a.test")
+			var both []byte
+			for _, name := range []string{"site.pem", "site.key"} {
+				b, err := os.ReadFile(p.file(name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				both = append(both, b...)
+			}
+			pem := write("site.pem", string(both))
 			send := map[string]string{"v1": "send-proxy", "v2": "send-proxy-v2"}[version]
 			h := launch(t, haproxy, "-db", "-f", write("haproxy.cfg", fmt.Sprintf(`
 defaults
@@ -59,11 +73,16 @@ listen plain
 listen secure
   bind %s
   server g %s %[3]s
-`, plain, ours[0], send, secure, ours[1])))
+# TLS ends here, and the header says so, with names, an id and a checksum.
+listen ends
+  bind %[6]s ssl crt %[7]s
+  server g %[2]s send-proxy-v2-ssl-cn proxy-v2-options authority,unique-id,crc32c
+  unique-id-format "%%[uuid()]"
+`, plain, ours[0], send, secure, ours[1], ends, pem)))
 			ready(t, h, plain)
-			for _, url := range []string{"http://" + plain, "https://" + secure} {
-				if got := curl(t, "-k", "--interface", "127.0.0.3", url, url); got != "127.0.0.3 127.0.0.3127.0.0.3 127.0.0.3" {
-					t.Errorf("%s: %q", url, got)
+			for url, scheme := range map[string]string{"http://" + plain: "http", "https://" + secure: "https", "https://" + ends: "https"} {
+				if got, want := curl(t, "-k", "--interface", "127.0.0.3", url, url), strings.Repeat("127.0.0.3 127.0.0.3 "+scheme+";", 2); got != want {
+					t.Errorf("%s: %q, want %q", url, got, want)
 				}
 			}
 			// Whoever does not come through it is not served.
