@@ -29,7 +29,7 @@ var samples = map[string]string{
 	"http2": "only", "upstream-http2": "on", "http2-control": "500", "upstream-cert": "/x.pem", "upstream-key": "/x.key",
 	"balance": "latency", "zone": "eu-1", "balance-key": "field:x-user", "trusted-proxies": "10.0.0.0/8,::1", "proxy-protocol": "10.2.0.0/16", "send-proxy": "v1", "forwarded": "both", "request-id": "X-Request-Id", "trace-sample": "0.5", "health-path": "/healthz", "health-host": "app.example", "STATUS": "200-299",
 	"max-proxy-header": "8KiB",
-	"tls-cert": "/a.pem,/b.pem", "tls-key": "/a.key,/b.key",
+	"tls-cert":         "/a.pem,/b.pem", "tls-key": "/a.key,/b.key",
 }
 
 // zeros are further values of settings where 0 is special.

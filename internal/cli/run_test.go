@@ -55,7 +55,7 @@ var strange = map[string]any{
 	"/node": "edge-1", "/listen/http": ":8081", "/listen/https": ":8443", "/tls/certificates/0/cert": "/x.pem", "/tls/certificates/0/key": "/x.key",
 	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5,
 	"/upstreams/app/to/0/to": "app:3001", "/upstreams/app/to/0/zone": "b", "/zone": "a",
-	"/limits/proxy-header": "8KiB",
+	"/limits/proxy-header":       "8KiB",
 	"/upstreams/app/health/path": "/healthz", "/upstreams/app/health/host": "h.example", "/upstreams/app/health/status": "204",
 	"/upstreams/app/tls/ca": "/ca.pem", "/upstreams/app/tls/cert": "/x.pem", "/upstreams/app/tls/key": "/x.key",
 	"/upstreams/app/tls/server-name": "name.example", "/upstreams/app/tls/sni": "sni.example",
