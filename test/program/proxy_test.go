@@ -199,7 +199,7 @@ func TestJSONLog(t *testing.T) {
 		t.Fatalf("%d lines:\n%s", len(lines), g.printed())
 	}
 	plain := []string{"attempts", "bytes", "client.address", "duration_ms", "http.request.method", "http.response.status_code", "http.route",
-		"kind", "server.address", "server.port", "state", "t", "ts", "upstream.status_code", "url.path", "url.query"}
+		"kind", "server.address", "server.port", "state", "t", "ts", "upstream", "upstream.status_code", "url.path", "url.query"}
 	rescued := slices.Sorted(slices.Values(append(slices.Clone(plain), "fault", "incident", "rescued")))
 	saved := 0
 	for _, line := range lines {
