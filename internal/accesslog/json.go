@@ -124,11 +124,14 @@ func appendFault(dst []byte, t *trail.Trail, r *fault.Row) []byte {
 	return dst
 }
 
+// leastShown is half a microsecond: less would read 0.
+const leastShown = 500
+
 func appendPhases(dst []byte, t *trail.Trail) []byte {
 	list := phases(t)
 	open := false
 	for i := range list {
-		if list[i].took < 500 { // less than half a microsecond would read 0
+		if list[i].took < leastShown {
 			continue
 		}
 		if open {
@@ -197,16 +200,23 @@ func appendNotices(dst []byte, t *trail.Trail) []byte {
 
 // appendPath writes a path. Its parameters, as in "/cart;jsessionid=...", are
 // treated as those of a query.
-func appendPath(dst, path []byte) []byte {
+func appendPath(dst, path []byte) []byte { return appendPathAs(dst, path, appendEscaped) }
+
+// escape appends text as its log has it.
+type escape = func(dst, text []byte) []byte
+
+func appendPathAs(dst, path []byte, as escape) []byte {
 	if bytes.IndexByte(path, ';') >= 0 {
-		return appendQuery(dst, path)
+		return appendQueryAs(dst, path, as)
 	}
-	return appendEscaped(dst, path)
+	return as(dst, path)
 }
 
 // appendQuery writes a query string with the values of secret parameters
 // replaced.
-func appendQuery(dst, query []byte) []byte {
+func appendQuery(dst, query []byte) []byte { return appendQueryAs(dst, query, appendEscaped) }
+
+func appendQueryAs(dst, query []byte, as escape) []byte {
 	for len(query) > 0 {
 		end := 0
 		for end < len(query) && query[end] != '&' && query[end] != ';' {
@@ -214,10 +224,10 @@ func appendQuery(dst, query []byte) []byte {
 		}
 		part := query[:end]
 		if eq := bytes.IndexByte(part, '='); eq >= 0 && message.SecretParameter(part[:eq]) {
-			dst = appendEscaped(dst, part[:eq+1])
+			dst = as(dst, part[:eq+1])
 			dst = append(dst, "xxx"...)
 		} else {
-			dst = appendEscaped(dst, part)
+			dst = as(dst, part)
 		}
 		if end < len(query) {
 			dst = append(dst, query[end])

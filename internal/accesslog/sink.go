@@ -45,8 +45,8 @@ type SinkOptions struct {
 	// others.
 	Events io.Writer
 	// Sample is the share of good exchanges that get a line, where it is above 0 and
-	// below 1. One that met a fault, was mended, or was answered with 400 or more always
-	// has its line.
+	// below 1. One that met a fault, was mended, was answered with 400 or more or not at
+	// all, or with a grpc-status of failure, always has its line.
 	Sample float64
 	// FlushEvery is how long a line may wait for others; 0 writes at once, which
 	// suits terminals. Files want DefaultFlushEvery.
@@ -179,10 +179,16 @@ type Local struct {
 	done       []func()  // to be called when all is written
 }
 
-// Write appends the line of t; h is the head of its request, which may be empty. If the backlog is full it counts the line as
-// dropped; a line of its own says how many were, once writing goes on.
+// wentWell reports whether an exchange is one of those that Sample is about.
+func wentWell(t *trail.Trail) bool {
+	return t.Status > 0 && t.Status < 400 && t.Fault == nil && t.NNotice == 0 && !t.Cut && (!t.Call || t.GRPCStatus <= 0)
+}
+
+// Write appends the line of t; h is the head of its request, which may be empty. If the
+// backlog is full it counts the line as dropped; a line of its own says how many were,
+// once writing goes on.
 func (l *Local) Write(t *trail.Trail, h *message.Head) {
-	if share := l.sink.o.Sample; share > 0 && share < 1 && t.Fault == nil && t.NNotice == 0 && t.Status < 400 &&
+	if share := l.sink.o.Sample; share > 0 && share < 1 && wentWell(t) &&
 		float64(l.random.Uint64()>>11)/(1<<53) >= share {
 		return
 	}

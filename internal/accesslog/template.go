@@ -2,17 +2,20 @@ package accesslog
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/message"
 	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/wire"
 	"github.com/gatewhy/gatewhy/internal/wire/tracecontext"
 )
 
@@ -56,50 +59,131 @@ func must(t *Template, err error) *Template {
 // headerPrefix begins the names of the request's fields.
 const headerPrefix = "http.request.header."
 
-// ParseTemplate reads a template. The error says which name is none.
-func ParseTemplate(s string) (*Template, error) {
-	if s == "" {
-		return nil, errors.New("the template is empty: write one such as ${client.address} ${request_line} ${http.response.status_code}")
+// longestTemplate bounds a template: nobody reads a longer line.
+const longestTemplate = 8 << 10
+
+// A TemplateError says what is wrong with a template, and which part of it.
+type TemplateError struct {
+	Start, End int
+	Message    string
+	Help       string // what to do about it; "" if Message says all
+	// Instead is what was probably meant, for that part; "" if nobody knows.
+	Instead string
+}
+
+func (e *TemplateError) Error() string {
+	if e.Help == "" {
+		return e.Message
 	}
-	if i := strings.IndexAny(s, "\n\r"); i >= 0 {
-		return nil, errors.New("a line of a log has no line breaks in it")
+	return e.Message + ": " + e.Help
+}
+
+// ParseTemplate reads a template. "$${" stands for "${". The error is a *[TemplateError].
+func ParseTemplate(s string) (*Template, error) {
+	switch {
+	case s == "":
+		return nil, &TemplateError{Message: "the template is empty", Help: "write one such as ${client.address} ${request_line} ${http.response.status_code}"}
+	case len(s) > longestTemplate:
+		return nil, &TemplateError{0, len(s), fmt.Sprintf("a template has at most %d bytes", longestTemplate), "name fewer values", ""}
+	}
+	for i, c := range s {
+		if isHostile(c) && c != '\t' {
+			return nil, &TemplateError{i, i + utf8.RuneLen(c), fmt.Sprintf("a line of a log has no %q in it", c), "leave it away; the end of the line comes by itself", ""}
+		}
 	}
 	t := &Template{}
-	for s != "" {
-		i := strings.Index(s, "${")
-		if i != 0 {
-			if i < 0 {
-				i = len(s)
+	text := ""
+	for at := 0; at < len(s); {
+		i := strings.IndexByte(s[at:], '$')
+		if i < 0 {
+			text += s[at:]
+			break
+		}
+		text, at = text+s[at:at+i], at+i
+		switch {
+		case strings.HasPrefix(s[at:], "$${"):
+			text, at = text+"${", at+len("$${")
+			continue
+		case !strings.HasPrefix(s[at:], "${"):
+			if name := nginxName(s[at+1:]); name != "" {
+				return nil, &TemplateError{at, at + 1 + len(name), "a template has no $" + name, "write ${" + nginxNames[name] + "}", "${" + nginxNames[name] + "}"}
 			}
-			t.parts = append(t.parts, part{text: s[:i]})
-			s = s[i:]
+			text, at = text+"$", at+1
 			continue
 		}
-		name, rest, ok := strings.Cut(s[2:], "}")
-		if !ok {
-			return nil, fmt.Errorf("%q has no closing brace", s)
+		end := strings.IndexByte(s[at:], '}')
+		if end < 0 {
+			return nil, &TemplateError{at, len(s), fmt.Sprintf("%q has no closing brace", s[at:]), "write ${NAME}, or $${ for the two characters", ""}
 		}
-		s = rest
-		if field, ok := strings.CutPrefix(name, headerPrefix); ok && field != "" {
-			t.parts = append(t.parts, part{fill: fillHeader, field: strings.ToLower(field)})
-			continue
+		p, wrong := named(s[at+len("${") : at+end])
+		if wrong != nil {
+			wrong.Start, wrong.End = at, at+end+1
+			return nil, wrong
 		}
-		fill := fills[name]
-		if fill == nil {
-			hint := ""
-			if near := conf.Nearest(name, TemplateNames(), 1); len(near) > 0 {
-				hint = fmt.Sprintf(": did you mean ${%s}?", near[0])
-			}
-			return nil, fmt.Errorf("there is no ${%s} to write%s", name, hint)
+		if text != "" {
+			t.parts = append(t.parts, part{text: text})
+			text = ""
 		}
-		t.parts = append(t.parts, part{fill: fill})
+		t.parts, at = append(t.parts, p), at+end+1
+	}
+	if text != "" {
+		t.parts = append(t.parts, part{text: text})
 	}
 	return t, nil
 }
 
+// named is the part that stands for a name.
+func named(name string) (part, *TemplateError) {
+	if field, ok := strings.CutPrefix(name, headerPrefix); ok && field != "" {
+		switch {
+		case strings.ContainsFunc(field, func(c rune) bool { return c >= 0x80 || !wire.TokenChar[c] }):
+			return part{}, &TemplateError{Message: fmt.Sprintf("%q is no name of a field", field), Help: "write one such as ${" + headerPrefix + "referer}"}
+		case message.SecretField([]byte(field)):
+			return part{}, &TemplateError{Message: "the field " + field + " holds secrets, which are not logged", Help: "leave it away"}
+		}
+		return part{fill: fillHeader, field: strings.ToLower(field)}, nil
+	}
+	if fill := fills[name]; fill != nil {
+		return part{fill: fill}, nil
+	}
+	e := &TemplateError{Message: "there is no ${" + name + "} to write"}
+	if near := cmp.Or(nginxNames[name], conf.Meant(name, sorted)); near != "" {
+		e.Instead = "${" + near + "}"
+		e.Help = "did you mean " + e.Instead + "?"
+	} else {
+		e.Help = "names like it are " + strings.Join(conf.Nearest(name, TemplateNames(), 3), ", ")
+	}
+	return part{}, e
+}
+
+// nginxName is the name of nginx's at the beginning of s, "" if there is none.
+func nginxName(s string) string {
+	n := 0
+	for n < len(s) && (s[n] == '_' || 'a' <= s[n] && s[n] <= 'z' || '0' <= s[n] && s[n] <= '9') {
+		n++
+	}
+	if nginxNames[s[:n]] == "" {
+		return ""
+	}
+	return s[:n]
+}
+
+// nginxNames are what nginx calls some of the values: people bring their log_format.
+var nginxNames = map[string]string{
+	"remote_addr": "client.address", "remote_user": "user.name", "time_local": "time_local", "time_iso8601": "ts", "request": "request_line",
+	"request_method": "http.request.method", "request_uri": "url.path", "uri": "url.path", "args": "url.query", "query_string": "url.query",
+	"host": "server.address", "http_host": "server.address", "server_port": "server.port", "scheme": "url.scheme", "server_protocol": "network.protocol.version",
+	"status": "http.response.status_code", "body_bytes_sent": "bytes.body", "bytes_sent": "bytes.out", "request_length": "bytes.in", "request_time": "duration_s",
+	"upstream_addr": "upstream.address", "upstream_status": "upstream.status_code", "upstream_response_time": "t.await", "upstream_connect_time": "t.connect",
+	"http_referer": headerPrefix + "referer", "http_user_agent": headerPrefix + "user-agent", "http_x_forwarded_for": headerPrefix + "x-forwarded-for",
+	"ssl_protocol": "tls.protocol.version", "ssl_cipher": "tls.cipher", "ssl_server_name": "tls.client.server_name", "server_name": "site", "request_id": "request_id",
+}
+
+var sorted = slices.Sorted(maps.Keys(fills))
+
 // TemplateNames are the names that a template may have, in the order of the alphabet.
 func TemplateNames() []string {
-	return append(slices.Sorted(maps.Keys(fills)), headerPrefix+"NAME")
+	return append(slices.Clone(sorted), headerPrefix+"NAME")
 }
 
 // Append appends the line of t, with its line end. h is the request's head, and may be
@@ -165,6 +249,31 @@ func positive(f func(t *trail.Trail) int64) filler {
 	}
 }
 
+// yes makes one of something that is true or not there.
+func yes(f func(t *trail.Trail) bool) filler {
+	return func(dst []byte, r *record, _ string) ([]byte, bool) {
+		if !f(r.t) {
+			return dst, false
+		}
+		return append(dst, "true"...), true
+	}
+}
+
+// took makes one of a phase's time in milliseconds.
+func took(at fault.Phase) filler {
+	return func(dst []byte, r *record, _ string) ([]byte, bool) {
+		for _, one := range phases(r.t) {
+			if one.p == at && one.took >= leastShown {
+				return appendMillis(dst, one.took), true
+			}
+		}
+		return dst, false
+	}
+}
+
+// unix is what nginx calls the client of a unix socket.
+var unix = []byte("unix:")
+
 // last is the last attempt, nil if there was none.
 func last(t *trail.Trail) *trail.Attempt {
 	if t.N == 0 {
@@ -173,15 +282,21 @@ func last(t *trail.Trail) *trail.Attempt {
 	return &t.Attempts[t.N-1]
 }
 
-// fills are the names of templates. Those of the JSON form mean the same here.
+// fills are the names of templates. Those of the JSON form mean the same here, and hide
+// the same secrets.
 var fills = map[string]filler{
 	"ts": func(dst []byte, r *record, _ string) ([]byte, bool) { return appendTime(dst, r.t.Began), true },
 	"time_local": func(dst []byte, r *record, _ string) ([]byte, bool) {
 		return r.appendLocal(dst), true
 	},
-	"client.address": of(func(t *trail.Trail) []byte { return t.Client }),
-	"user.name":      fillUser,
-	"request_line":   fillRequestLine,
+	"client.address": of(func(t *trail.Trail) []byte {
+		if string(t.Client) == "unix" {
+			return unix
+		}
+		return t.Client
+	}),
+	"user.name":    fillUser,
+	"request_line": fillRequestLine,
 	"http.request.method": of(func(t *trail.Trail) []byte {
 		return t.Method
 	}),
@@ -203,14 +318,14 @@ var fills = map[string]filler{
 		_, port := splitHost(t.Authority)
 		return port
 	}),
-	"url.path": of(func(t *trail.Trail) []byte {
-		path, _, _ := bytes.Cut(t.Path, []byte("?"))
-		return path
-	}),
-	"url.query": of(func(t *trail.Trail) []byte {
-		_, query, _ := bytes.Cut(t.Path, []byte("?"))
-		return query
-	}),
+	"url.path": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		path, _, _ := bytes.Cut(r.t.Path, []byte("?"))
+		return appendPathAs(dst, path, escaped), len(path) > 0
+	},
+	"url.query": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		_, query, _ := bytes.Cut(r.t.Path, []byte("?"))
+		return appendQueryAs(dst, query, escaped), len(query) > 0
+	},
 	"tls.protocol.version": of(func(t *trail.Trail) string {
 		if t.TLS == nil {
 			return ""
@@ -229,6 +344,13 @@ var fills = map[string]filler{
 		}
 		return t.TLS.SNI
 	}),
+	"tls.next_protocol": of(func(t *trail.Trail) string {
+		if t.TLS == nil {
+			return ""
+		}
+		return t.TLS.ALPN
+	}),
+	"tls.resumed":               yes(func(t *trail.Trail) bool { return t.TLS != nil && t.TLS.Resumed }),
 	"site":                      of(func(t *trail.Trail) string { return t.Site }),
 	"http.route":                of(func(t *trail.Trail) string { return t.Route }),
 	"http.response.status_code": fillStatus,
@@ -248,8 +370,37 @@ var fills = map[string]filler{
 			return a.Address
 		}
 	}),
+	"rpc.grpc.status_code": func(dst []byte, r *record, _ string) ([]byte, bool) {
+		if !r.t.Call || r.t.GRPCStatus < 0 {
+			return dst, false
+		}
+		return appendInt(dst, int64(r.t.GRPCStatus)), true
+	},
 	"upstream.status_code": positive(func(t *trail.Trail) int64 { return int64(t.UpstreamStatus) }),
 	"attempts":             count(func(t *trail.Trail) int64 { return int64(t.N) }),
+	"notices":              count(func(t *trail.Trail) int64 { return int64(t.NNotice) }),
+	"t.parse":              took(fault.Parse),
+	"t.resolve":            took(fault.Resolve),
+	"t.connect":            took(fault.Connect),
+	"t.secure":             took(fault.Secure),
+	"t.send":               took(fault.Send),
+	"t.await":              took(fault.Await),
+	"t.head":               took(fault.Head),
+	"t.body":               took(fault.Body),
+	"t.reply":              took(fault.Reply),
+	"error.type": of(func(t *trail.Trail) string {
+		if r := row(t); r != nil && !t.Rescued {
+			return r.Proxy
+		}
+		return ""
+	}),
+	"withheld": of(func(t *trail.Trail) string {
+		if t.Withheld == nil {
+			return ""
+		}
+		return string(t.Withheld.ID)
+	}),
+	"cut": yes(func(t *trail.Trail) bool { return t.Cut }),
 	"duration_ms": func(dst []byte, r *record, _ string) ([]byte, bool) {
 		return appendMillis(dst, int64(r.t.Ended)), true
 	},
@@ -323,15 +474,12 @@ func fillRequestLine(dst []byte, r *record, _ string) ([]byte, bool) {
 	if h.Raw == nil {
 		return dst, true
 	}
-	if h.Major >= 2 {
+	if h.Major == 2 && h.Lines { // a line of HTTP/1 may say so too, and is refused
 		dst = append(escaped(dst, h.Bytes(h.Method)), ' ')
 		dst = append(escaped(dst, h.Bytes(h.Path)), " HTTP/2.0"...)
 		return dst, true
 	}
-	line := h.Raw
-	if int(h.Method.Off) < len(line) {
-		line = line[h.Method.Off:]
-	}
+	line := bytes.TrimLeft(h.Raw, "\r\n")
 	if i := bytes.IndexByte(line, '\n'); i >= 0 {
 		line = bytes.TrimSuffix(line[:i], []byte("\r"))
 	}
@@ -346,12 +494,13 @@ func fillUser(dst []byte, r *record, _ string) ([]byte, bool) {
 	if len(v) <= len(basic) || !message.EqualFold(v[:len(basic)], basic) {
 		return dst, false
 	}
-	v = bytes.TrimLeft(v[len(basic):], " ")
+	// nginx does not mind where the padding is, or that there is none.
+	v, _, _ = bytes.Cut(bytes.TrimLeft(v[len(basic):], " "), []byte("="))
 	var room [192]byte
-	if base64.StdEncoding.DecodedLen(len(v)) > len(room) {
+	if base64.RawStdEncoding.DecodedLen(len(v)) > len(room) {
 		return dst, false
 	}
-	n, err := base64.StdEncoding.Decode(room[:], v)
+	n, err := base64.RawStdEncoding.Decode(room[:], v)
 	name, _, ok := bytes.Cut(room[:n], []byte(":"))
 	if err != nil || !ok || len(name) == 0 {
 		return dst, false

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -150,8 +151,13 @@ func (*LogTemplate) Noun() string { return "template" }
 
 // UnmarshalText reads a template as package accesslog has it.
 func (t *LogTemplate) UnmarshalText(b []byte) error {
-	if _, err := accesslog.ParseTemplate(string(b)); err != nil {
-		return fromText("", string(b), err.Error())
+	var e *accesslog.TemplateError
+	if _, err := accesslog.ParseTemplate(string(b)); errors.As(err, &e) {
+		bad := &conf.Bad{Message: e.Message, Help: e.Help, Start: e.Start, End: e.End}
+		if e.Instead != "" {
+			bad.With, bad.Unsure = string(b[:e.Start])+e.Instead+string(b[e.End:]), true
+		}
+		return bad
 	}
 	*t = LogTemplate(b)
 	return nil

@@ -234,16 +234,21 @@ func (x *Exchange) write() *fault.Fault {
 	if x.Deadline < until {
 		until, total = x.Deadline, true
 	}
-	heads, body := len(x.out.Head), len(x.out.A)+len(x.out.B)
+	head, body := len(x.out.Head), len(x.out.A)+len(x.out.B)
 	n, err := x.Client.Write(&x.out, until)
-	x.Trail.Out += int64(n)
-	if x.reply.major >= 2 {
-		heads = max(0, n-body) // the frames' heads too
-	}
-	x.Trail.Heads += int64(heads)
+	x.sent(n, head, body)
 	x.reply.head, x.reply.body = x.out.Head[:0], x.out.A[:0]
 	x.out = message.Out{}
 	return x.broke(err, total)
+}
+
+// sent counts n bytes on the wire, of a head and a body of those sizes.
+func (x *Exchange) sent(n, head, body int) {
+	x.Trail.Out += int64(n)
+	if x.reply.major >= 2 {
+		head = max(head, n-body) // the heads of the frames too
+	}
+	x.Trail.Heads += int64(min(n, head))
 }
 
 // Direct is the client's bare stream if the rest of the answer's body may go
@@ -290,7 +295,8 @@ func (x *Exchange) cut() {
 	r := &x.reply
 	r.broken, r.hold, x.Trail.Cut = true, false, true
 	x.out = message.Out{Head: r.head, A: r.body, Body: r.kind}
-	x.Trail.Out += int64(x.Client.Cut(&x.out, x.Loop.Now().Add(int64(x.Opts.Times.Reply))))
+	head, body := len(x.out.Head), len(x.out.A)+len(x.out.B)
+	x.sent(x.Client.Cut(&x.out, x.Loop.Now().Add(int64(x.Opts.Times.Reply))), head, body)
 	r.head, r.body = x.out.Head[:0], x.out.A[:0]
 	x.out = message.Out{}
 }

@@ -128,6 +128,9 @@ func secretFrom(line []byte, first bool) (from int, cookies bool) {
 	return -1, false
 }
 
+// SecretField reports whether the name of a field speaks of a secret.
+func SecretField(name []byte) bool { return hasSecretWord(name) }
+
 // isStart reports whether line is a start line, whose words are no field names:
 // "HTTP/1.1 407 Proxy Authentication Required", "GET /auth HTTP/1.1".
 func isStart(line []byte, first bool) bool {

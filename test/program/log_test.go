@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,9 +67,25 @@ func TestCombinedLog(t *testing.T) {
 		"DELETE /a%20b//c/../d HTTP/1.1\r\nHost: a:80\r\nAuthorization: Basic YW4gInVzZXI6c2VjcmV0\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic !!!\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer abc\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: basic  YTpiYw\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic OnB3\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nReferer: one\r\nReferer: two\r\n\r\n",
+		"\r\nGET /blank HTTP/1.1\r\nHost: a\r\n\r\n",
+	}
+	// These are refused by both, with pages of different sizes.
+	refused := []string{
+		"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+		"GET\r\n\r\n",
+		"FOO BAR BAZ\r\n\r\n",
+		"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+		"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /x\x00y HTTP/1.1\r\nHost: a\r\n\r\n",
+		"G\xc3\xa9T / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET / HTTP/1.1\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
 	}
 	for _, to := range []string{plain, g.address} {
-		for _, q := range requests {
+		for _, q := range slices.Concat(requests, refused) {
 			c, err := net.Dial("tcp", to)
 			if err != nil {
 				t.Fatal(err)
@@ -94,13 +111,14 @@ func TestCombinedLog(t *testing.T) {
 		}
 		for _, l := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
 			// All but the moment, whose form is the same.
-			list = append(list, regexp.MustCompile(`\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]`).ReplaceAllString(l, "[moment]"))
+			l = regexp.MustCompile(`\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]`).ReplaceAllString(l, "[moment]")
+			list = append(list, regexp.MustCompile(`" (4\d\d|505) \d+ "-" "-"$`).ReplaceAllString(l, `" $1 page "-" "-"`))
 		}
 		return list
 	}
 	want, got := read(filepath.Join(dir, "nginx.log")), read(log)
-	if len(want) != len(requests)+1 {
-		t.Fatalf("nginx wrote %d lines for %d requests", len(want), len(requests)+1)
+	if n := len(requests) + len(refused) + 1; len(want) != n {
+		t.Fatalf("nginx wrote %d lines for %d requests", len(want), n)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-nginx +gatewhy\n%s", diff)
