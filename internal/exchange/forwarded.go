@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/gatewhy/gatewhy/internal/message"
+	"github.com/gatewhy/gatewhy/internal/wire"
 	"github.com/gatewhy/gatewhy/internal/wire/forwarded"
 )
 
@@ -182,6 +183,6 @@ func addressOf(s []byte) (a netip.Addr, ok bool) {
 	if len(s) == 0 || len(s) > longestAddress {
 		return a, false
 	}
-	a, err := netip.ParseAddr(string(s))
-	return a.Unmap(), err == nil && a.Zone() == ""
+	a, ok = wire.ParseAddr(s)
+	return a.Unmap(), ok
 }

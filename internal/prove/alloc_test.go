@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/accesslog"
+	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/gateway"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/route"
@@ -38,14 +39,38 @@ func TestHTTP2UpstreamAllocatesNothing(t *testing.T) {
 	}
 }
 
-// allocatesNothing measures with an origin whose only connection serve has.
-func allocatesNothing(t *testing.T, secure bool, scheme string, epoll bool, serve func(net.Conn) error) {
+// Behind a proxy that says all it can, with all that goes on with a request.
+func TestEdgeFactsAllocateNothing(t *testing.T) {
+	allocatesNothing(t, false, "", false, echo1, func(o *gateway.Options) (fields string) {
+		c := &o.Client
+		c.TrustedProxies, c.Forwarded = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, exchange.ForwardedBoth
+		c.RequestID, c.ReplyRequestID, c.Trace, c.TraceSample = "X-Request-Id", true, true, 0.5
+		c.Log = accesslog.NewSink(io.Discard, accesslog.SinkOptions{FlushEvery: accesslog.DefaultFlushEvery, Format: accesslog.Templated,
+			Template: accesslog.Combined, Sample: 0.9})
+		o.Upstream.SendProxy = 1
+		return "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=\"[2001:db8::7]:80\";proto=https;host=\"b.test\"\r\nReferer: http://b.test/\r\n" +
+			"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nTracestate: a=b, c=d\r\nAuthorization: Basic YTpi\r\n"
+	})
+}
+
+// And where nobody says anything, so that ids and traces begin here.
+func TestNewIDsAllocateNothing(t *testing.T) {
+	allocatesNothing(t, false, "", false, echo1, func(o *gateway.Options) (fields string) {
+		c := &o.Client
+		c.RequestID, c.ReplyRequestID, c.Trace, c.TraceSample = "X-Request-Id", true, true, 0.5
+		return ""
+	})
+}
+
+// allocatesNothing measures with an origin whose only connection serve has. change may
+// change the gateway's options, and returns more fields of each request.
+func allocatesNothing(t *testing.T, secure bool, scheme string, epoll bool, serve func(net.Conn) error, change ...func(*gateway.Options) string) {
 	const (
 		warming = 2000 // fills buffers, free lists, the log and the pools
 		counted = 5000
 	)
 	request := []byte("GET /a/path?with=query HTTP/1.1\r\nHost: a.test\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n" +
-		"Accept-Language: en\r\nCookie: a=b\r\n\r\n")
+		"Accept-Language: en\r\nCookie: a=b\r\n")
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +108,10 @@ func allocatesNothing(t *testing.T, secure bool, scheme string, epoll bool, serv
 		{Hosts: []string{"b.test", "any.b.test"}},
 	}
 	o.Client.Log = accesslog.NewSink(io.Discard, accesslog.SinkOptions{FlushEvery: accesslog.DefaultFlushEvery})
+	for _, f := range change {
+		request = append(request, f(&o)...)
+	}
+	request = append(request, "\r\n"...)
 	g, err := gateway.Start(o)
 	if err != nil {
 		t.Fatal(err)

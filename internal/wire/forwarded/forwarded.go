@@ -165,8 +165,8 @@ func node(v []byte) (a netip.Addr, ok bool) {
 			return a, false
 		}
 		host = v[1:i]
-		a, err := netip.ParseAddr(string(host))
-		return a.Unmap(), err == nil && a.Is6() && a.Zone() == "" && port(v[i+1:])
+		a, ok := wire.ParseAddr(host)
+		return a.Unmap(), ok && a.Is6() && port(v[i+1:])
 	default:
 		if j := bytes.IndexByte(v, ':'); j >= 0 {
 			if !port(v[j:]) {
@@ -178,8 +178,8 @@ func node(v []byte) (a netip.Addr, ok bool) {
 	if bytes.EqualFold(host, []byte("unknown")) || len(host) > 1 && host[0] == '_' && plain(host) {
 		return a, true
 	}
-	a, err := netip.ParseAddr(string(host))
-	return a, err == nil && a.Is4()
+	a, ok = wire.ParseAddr(host)
+	return a, ok && a.Is4()
 }
 
 // port checks ":" and a port, which may be a hidden one; nothing is none.

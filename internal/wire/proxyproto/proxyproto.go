@@ -12,6 +12,8 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"net/netip"
+
+	"github.com/gatewhy/gatewhy/internal/wire"
 )
 
 // Flaw is a broken rule of the header's grammar.
@@ -205,8 +207,8 @@ func parse1(b []byte) (h Header, n int, flaw Flaw, at int) {
 }
 
 func address(b []byte, four bool) (netip.Addr, bool) {
-	a, err := netip.ParseAddr(string(b))
-	return a, err == nil && a.Zone() == "" && a.Is4() == four
+	a, ok := wire.ParseAddr(b)
+	return a, ok && a.Is4() == four
 }
 
 func number(b []byte) (uint16, bool) {
