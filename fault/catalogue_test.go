@@ -54,11 +54,14 @@ var params = map[string]string{
 	"received":  "a number of bytes that had come: of the body in a body fault, of the message otherwise",
 	"resolver":  "address of the DNS server that was asked",
 	"size":      "a number of bytes",
+	"states":    "states of endpoints with commas between them: 10.0.0.1:80 is drained, 10.0.0.2:80 is in maintenance",
 	"status":    "a status code that was received",
 	"stream":    "the number of an HTTP/2 stream; 0 is the connection",
 	"subject":   "the distinguished name of a certificate's subject",
+	"upstream":  "the name of an upstream",
 	"types":     "types of DNS records: A, AAAA",
 	"value":     "a value as received, quoted; or what a library said, in its words",
+	"waiting":   "a number of requests that wait",
 	"want":      "what should have come",
 	"window":    "whose flow control window: stream 1, or the connection",
 }
@@ -71,6 +74,7 @@ var options = []string{
 	"--max-response-body", "--max-connections", "--retry-attempts", "--retry-budget", "--replay-memory",
 	"--replay-disk", "--idempotency-key", "--grace", "--no-repair", "--resolver", "--upstream-ca",
 	"--upstream-server-name", "--node", "--errors-detail", "--eject-after",
+	"--endpoint-max-requests", "--endpoint-max-connections", "--queue", "--queue-timeout",
 	"--http2", "--http2-resets", "--http2-control", "--upstream-http2", "--timeout-h2-ping",
 }
 
@@ -136,11 +140,7 @@ var outside = map[string]string{
 	"no_cluster":                      "upstreams are given as arguments and have no names that could be wrong",
 	"upstream_addr_invalid":           "refused at the start, before there is a request",
 	"pool_empty":                      "at least one endpoint must be given",
-	"pool_all_unhealthy":              "ejected endpoints are tried when no other is left, so the attempt's own fault is shown",
 	"circuit_open":                    "ejection is the only breaker, and it never closes the whole upstream",
-	"pool_exhausted":                  "endpoints have no cap of connections",
-	"queue_full":                      "requests wait in no queue",
-	"queue_timeout":                   "requests wait in no queue",
 	"rate_limited":                    "there are no rate limits",
 	"request_denied":                  "there are no access rules",
 	"auth_service_failed":             "there are no authorization requests",
@@ -406,7 +406,7 @@ func TestStatusAndProxyStatus(t *testing.T) {
 		if (r.Side == Upstream || r.Side == Gateway) && r.Status < 500 {
 			t.Errorf("%s: status %d blames the client for what the %v did", r.ID, r.Status, r.Side)
 		}
-		if timeout := strings.HasSuffix(string(r.ID), "_timeout"); timeout && r.Status != 504 && r.Status != 408 {
+		if timeout := strings.HasSuffix(string(r.ID), "_timeout"); timeout && r.Status != 504 && r.Status != 408 && r.Class != ClassBusy {
 			t.Errorf("%s: a timeout with status %d", r.ID, r.Status)
 		}
 	}

@@ -36,6 +36,10 @@ const (
 
 	// local: the gateway or its machine
 	OverloadShed          ID = "overload_shed"
+	PoolAllUnhealthy      ID = "pool_all_unhealthy"
+	PoolExhausted         ID = "pool_exhausted"
+	QueueFull             ID = "queue_full"
+	QueueTimeout          ID = "queue_timeout"
 	DeadlineBeforeAttempt ID = "deadline_before_attempt"
 	RetryBudgetExhausted  ID = "retry_budget_exhausted"
 	LoopVia               ID = "loop_via"

@@ -72,7 +72,7 @@ type phase struct {
 // phases measures the parts of an exchange: the request's head, the parts of
 // the last attempt, and what it took to hand the rest of the answer over. A
 // part that did not happen, or took no measurable time, is 0.
-func phases(t *trail.Trail) (list [9]phase) {
+func phases(t *trail.Trail) (list [10]phase) {
 	list[0] = phase{fault.Parse, int64(t.HeadRead)}
 	if t.N == 0 {
 		return list
@@ -81,7 +81,7 @@ func phases(t *trail.Trail) (list [9]phase) {
 	steps := [...]struct {
 		p   fault.Phase
 		end trail.Stamp
-	}{{fault.Resolve, a.Resolved}, {fault.Connect, a.Connected}, {fault.Secure, a.Secured}, {fault.Send, a.Sent},
+	}{{fault.Select, a.Selected}, {fault.Resolve, a.Resolved}, {fault.Connect, a.Connected}, {fault.Secure, a.Secured}, {fault.Send, a.Sent},
 		{fault.Await, a.FirstByte}, {fault.Head, a.HeadRead}, {fault.Body, a.Ended}, {fault.Reply, t.Ended}}
 	from := a.Began
 	for i, s := range steps {
@@ -95,9 +95,9 @@ func phases(t *trail.Trail) (list [9]phase) {
 	}
 	// An attempt that ended without a head had no body phase: what came last was
 	// the phase of its fault.
-	if a.HeadRead == 0 && a.Fault != nil && list[7].took > 0 {
-		took := list[7].took
-		list[7].took = 0
+	if a.HeadRead == 0 && a.Fault != nil && list[8].took > 0 {
+		took := list[8].took
+		list[8].took = 0
 		for i := range list {
 			if list[i].p == a.Fault.At {
 				list[i].took += took

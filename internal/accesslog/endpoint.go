@@ -46,6 +46,9 @@ func AppendEndpoint(dst []byte, f Format, e *Endpoint) []byte {
 	if e.From == e.To {
 		dst = append(dst, "still "...)
 	}
+	if e.To == "maintenance" {
+		dst = append(dst, "in "...)
+	}
 	dst = append(dst, e.To...)
 	if e.For > 0 {
 		dst = append(dst, " for "...)

@@ -163,7 +163,7 @@ func appendAttempts(dst []byte, t *trail.Trail) []byte {
 		dst = append(dst, `{"to":"`...)
 		to := a.Address
 		if to == "" {
-			to = a.Endpoint
+			to = a.Endpoint // "" if there was none to ask
 		}
 		dst = appendEscaped(dst, to)
 		dst = append(dst, '"')

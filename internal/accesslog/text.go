@@ -104,7 +104,9 @@ func appendFaultText(dst []byte, t *trail.Trail, r *fault.Row) []byte {
 	if a != nil {
 		dst = append(dst, " · "...)
 		dst = appendEscaped(dst, a.Upstream)
-		dst = append(dst, '@')
+		if a.Address != "" || a.Endpoint != "" {
+			dst = append(dst, '@')
+		}
 		if a.Address != "" {
 			dst = appendEscaped(dst, a.Address)
 		} else {

@@ -27,8 +27,19 @@ type Control struct {
 	Upgrade func() (pid int, err error)
 	// Endpoint takes an endpoint out, or puts it back. An empty upstream means the one
 	// that has such an endpoint. It returns what was done, in words.
-	Endpoint func(upstream, endpoint string, drain bool) (string, error)
+	Endpoint func(upstream, endpoint string, what Operation) (string, error)
 }
+
+// Operation is what people do with an endpoint. It is the last part of its path, after
+// POST /endpoints/.
+type Operation string
+
+// The operations.
+const (
+	DrainEndpoint    Operation = "drain"       // no new requests
+	MaintainEndpoint Operation = "maintenance" // no requests and no checks
+	ResumeEndpoint   Operation = "resume"      // as before
+)
 
 // Reload is what came of reading a configuration again: what POST /reload answers.
 type Reload struct {
@@ -63,10 +74,10 @@ func (c *Control) handle(mux *http.ServeMux) {
 		})
 	}
 	if c.Endpoint != nil {
-		for path, drain := range map[string]bool{"/endpoints/drain": true, "/endpoints/resume": false} {
-			mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+		for _, what := range []Operation{DrainEndpoint, MaintainEndpoint, ResumeEndpoint} {
+			mux.HandleFunc("POST /endpoints/"+string(what), func(w http.ResponseWriter, r *http.Request) {
 				q := r.URL.Query()
-				what, err := c.Endpoint(q.Get("upstream"), q.Get("endpoint"), drain)
+				what, err := c.Endpoint(q.Get("upstream"), q.Get("endpoint"), what)
 				if err != nil {
 					answer(w, http.StatusConflict, problem{err.Error()})
 					return
@@ -144,11 +155,8 @@ type Done struct {
 
 // PostEndpoint takes an endpoint of the gateway behind a socket out, or puts it back, and
 // returns what was done, in words.
-func PostEndpoint(ctx context.Context, socket, upstream, endpoint string, drain bool) (string, error) {
-	path := "/endpoints/resume?"
-	if drain {
-		path = "/endpoints/drain?"
-	}
+func PostEndpoint(ctx context.Context, socket, upstream, endpoint string, what Operation) (string, error) {
+	path := "/endpoints/" + string(what) + "?"
 	status, body, err := ask(ctx, http.MethodPost, socket, path+url.Values{"upstream": {upstream}, "endpoint": {endpoint}}.Encode())
 	if err != nil {
 		return "", err

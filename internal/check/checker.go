@@ -64,6 +64,7 @@ type Checker struct {
 // loop's when divided by the number of loops: so each endpoint is asked once.
 func Start(l loop.Loop, loops int, up *upstream.Upstream, o *Options, agent string) *Checker {
 	c := &Checker{o: *o, loop: l, local: up.On(l)}
+	c.local.Uncounted()
 	c.o.Every, c.o.Timeout = cmp.Or(o.Every, DefaultEvery), cmp.Or(o.Timeout, DefaultTimeout)
 	c.o.Rise, c.o.Fall = cmp.Or(o.Rise, DefaultRise), cmp.Or(o.Fall, DefaultFall)
 	c.o.Least, c.o.Most = cmp.Or(o.Least, DefaultLeast), cmp.Or(o.Most, DefaultMost)
@@ -92,6 +93,11 @@ func (c *Checker) Close() {
 func (c *Checker) watch(e *upstream.Endpoint) {
 	good, bad := 0, 0
 	for !c.closed {
+		if e.State() == upstream.StateMaintenance {
+			good, bad = 0, 0
+			_ = c.loop.Sleep(c.loop.Now().Add(int64(c.o.Every))) // Close interrupts
+			continue
+		}
 		a := Ask(c.local, c.loop, e, &c.q)
 		if c.closed {
 			return

@@ -44,12 +44,12 @@ func (s *service) ready() error {
 		down := 0
 		list := u.State()
 		for _, e := range list {
-			if e.State == upstream.StateDown {
+			if e.State != upstream.StateUp && e.State != upstream.StateEjected {
 				down++
 			}
 		}
 		if down == len(list) {
-			wrong = append(wrong, fmt.Sprintf("checks say that all of upstream %s is down", u.Name()))
+			wrong = append(wrong, fmt.Sprintf("all of upstream %s is down or taken out", u.Name()))
 		}
 	}
 	if len(wrong) > 0 {
@@ -64,8 +64,10 @@ func (s *service) metrics(w io.Writer) error {
 	one := func(name, typ, help string, v float64, labels ...string) metrics.Family {
 		return metrics.Family{Name: name, Type: typ, Help: help, Samples: []metrics.Sample{{Labels: labels, Value: v}}}
 	}
-	up := metrics.Family{Name: "gatewhy_upstream_up", Type: "gauge", Help: "Whether an endpoint gets its share of requests; 0 if it is ejected or down."}
+	up := metrics.Family{Name: "gatewhy_upstream_up", Type: "gauge", Help: "Whether an endpoint gets its share of requests; 0 if it is ejected, down or taken out."}
+	queued := metrics.Family{Name: "gatewhy_upstream_queued", Type: "gauge", Help: "Requests that wait because all endpoints are full."}
 	for _, u := range s.gateway.Upstreams() {
+		queued.Samples = append(queued.Samples, metrics.Sample{Labels: []string{"upstream", u.Name()}, Value: float64(u.Queued())})
 		for _, e := range u.State() {
 			v := 0.0
 			if e.State == upstream.StateUp {
@@ -82,7 +84,7 @@ func (s *service) metrics(w io.Writer) error {
 	}{{"full", h.Full}, {"resumed", h.Resumed}, {"failed", h.Failed}, {"plain", h.Plain}} {
 		shakes.Samples = append(shakes.Samples, metrics.Sample{Labels: []string{"result", x.what}, Value: float64(x.n)})
 	}
-	families := []metrics.Family{up, shakes,
+	families := []metrics.Family{up, queued, shakes,
 		one("gatewhy_open_connections", "gauge", "Connections of clients that are open.", float64(open)),
 		one("gatewhy_incidents_total", "counter", "Incidents since the start, those no longer kept as well.", float64(s.gateway.Incidents().Total()))}
 	if store := s.gateway.Certificates(); store != nil {

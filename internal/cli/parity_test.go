@@ -34,7 +34,7 @@ var samples = map[string]string{
 
 // zeros are further values of settings where 0 is special.
 var zeros = []string{"timeout-h2-ping", "timeout-client-ping", "timeout-first-byte", "timeout-total", "tls-ticket-rotation", "http2-table", "retry-budget", "eject-after", "pool-idle",
-	"grace", "replay-disk", "max-body", "max-connections"}
+	"grace", "replay-disk", "queue", "max-body", "max-connections"}
 
 // Whether a setting is said by a flag or by a configuration, the gateway gets the
 // same options.
@@ -122,6 +122,8 @@ func fill(o *gateway.Options) {
 	if u.IdleTimeout == 0 && u.MaxIdle >= 0 {
 		u.IdleTimeout = upstream.DefaultIdle
 	}
+	u.Capacity.Queue = cmp.Or(u.Capacity.Queue, upstream.DefaultQueue)
+	u.Capacity.QueueTimeout = cmp.Or(u.Capacity.QueueTimeout, upstream.DefaultQueueTimeout)
 	u.MaxShared = cmp.Or(u.MaxShared, upstream.DefaultMaxShared)
 	u.Budget.Share = cmp.Or(u.Budget.Share, upstream.DefaultBudgetShare)
 	u.Eject.After = cmp.Or(u.Eject.After, upstream.DefaultEjectAfter)

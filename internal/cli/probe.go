@@ -42,6 +42,7 @@ func newProber(list []*subject) *prober {
 	p.loop = p.engine.Loops()[0]
 	for _, s := range list {
 		s.local = s.up.On(p.loop)
+		s.local.Uncounted()
 	}
 	return p
 }

@@ -72,7 +72,7 @@ func (e *env) printState(st *admin.State, p ink) {
 			line = strings.Replace(line, " up ", " "+p.green("up")+" ", 1)
 		case f[2] == string(upstream.StateDown), f[2] == string(upstream.StateEjected):
 			line = strings.Replace(line, " "+f[2]+" ", " "+p.red(f[2])+" ", 1)
-		case f[2] == string(upstream.StateDrained):
+		case f[2] == string(upstream.StateDrained), f[2] == string(upstream.StateMaintenance):
 			line = strings.Replace(line, " "+f[2]+" ", " "+p.yellow(f[2])+" ", 1)
 		}
 		fmt.Fprintln(e.out, strings.TrimRight(line, " \n"))
@@ -101,13 +101,16 @@ func (e *env) endpoint() *cobra.Command {
 		Long: "Take an endpoint of the running gateway out, or put it back: for an upgrade of what is behind it.\n" +
 			"gatewhy status shows them. What is said holds through reloads, and until the gateway ends.",
 	}
-	c.AddCommand(e.endpointState("drain", "Send an endpoint no more requests; those under way go on", true),
-		e.endpointState("resume", "Send an endpoint requests again", false))
+	c.AddCommand(
+		e.endpointState(admin.DrainEndpoint, "Send an endpoint no new requests; those under way and sessions that a cookie binds to it go on"),
+		e.endpointState(admin.MaintainEndpoint, "Send an endpoint no requests at all, and do not look how it is"),
+		e.endpointState(admin.ResumeEndpoint, "Send an endpoint requests again"))
 	return c
 }
 
-func (e *env) endpointState(name, short string, drain bool) *cobra.Command {
+func (e *env) endpointState(op admin.Operation, short string) *cobra.Command {
 	var t target
+	name := string(op)
 	c := &cobra.Command{
 		Use:     name + " [UPSTREAM/]ENDPOINT",
 		Short:   short,
@@ -125,7 +128,7 @@ func (e *env) endpointState(name, short string, drain bool) *cobra.Command {
 					up, end = a, b
 				}
 			}
-			what, err := admin.PostEndpoint(c.Context(), socket, up, end, drain)
+			what, err := admin.PostEndpoint(c.Context(), socket, up, end, op)
 			if err != nil {
 				return failed(err, "gatewhy status shows upstreams and endpoints")
 			}
@@ -138,7 +141,7 @@ func (e *env) endpointState(name, short string, drain bool) *cobra.Command {
 }
 
 // endpoint takes an endpoint out or puts it back.
-func (s *service) endpoint(up, end string, drain bool) (string, error) {
+func (s *service) endpoint(up, end string, op admin.Operation) (string, error) {
 	var found []*upstream.Endpoint
 	var in []string
 	left := 0
@@ -152,7 +155,7 @@ func (s *service) endpoint(up, end string, drain bool) (string, error) {
 			}
 			found, in = append(found, x), append(in, u.Name())
 			for _, other := range u.Endpoints() {
-				if other != x && other.State() != upstream.StateDrained {
+				if other != x && other.State() != upstream.StateDrained && other.State() != upstream.StateMaintenance {
 					left++
 				}
 			}
@@ -168,12 +171,15 @@ func (s *service) endpoint(up, end string, drain bool) (string, error) {
 	}
 	x := found[0]
 	switch {
-	case drain && !x.Drain("an operator took it out"):
+	case op == admin.DrainEndpoint && !x.Drain("an operator took it out"),
+		op == admin.MaintainEndpoint && !x.Maintain("an operator set it to maintenance"):
 		return "", errors.New(end + " is out already")
-	case drain && left == 0:
-		return fmt.Sprintf("%s of %s is out; it was the last one, so it still gets requests", end, in[0]), nil
-	case drain:
-		return fmt.Sprintf("%s of %s gets no more requests; those under way go on", end, in[0]), nil
+	case op != admin.ResumeEndpoint && left == 0:
+		return fmt.Sprintf("%s of %s is out, and it was the last one: requests for %[2]s get 503 until one is put back", end, in[0]), nil
+	case op == admin.DrainEndpoint:
+		return fmt.Sprintf("%s of %s gets no new requests; those under way go on", end, in[0]), nil
+	case op == admin.MaintainEndpoint:
+		return fmt.Sprintf("%s of %s gets no requests, and nobody looks how it is; those under way go on", end, in[0]), nil
 	case !x.Resume("an operator put it back"):
 		return "", errors.New(end + " is not out")
 	}

@@ -135,6 +135,10 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 		}
 	}
 	o.SlowStart = u.SlowStart
+	o.Capacity = upstream.Capacity{Requests: u.MaxRequests, Connections: u.MaxConnections, Queue: u.Queue.Max, QueueTimeout: u.Queue.Timeout}
+	if u.Queue.Max == 0 {
+		o.Capacity.Queue = -1 // none
+	}
 	t := &u.Timeout
 	o.Timeouts = upstream.Timeouts{Resolve: t.Resolve, Connect: t.Connect, Secure: t.TLS}
 	o.Trusting, o.ServerName, o.SNI = !u.TLS.Verify, u.TLS.ServerName, u.TLS.SNI

@@ -275,6 +275,12 @@ type Upstream struct {
 	Pool Pool `conf:"pool" aka:"keepalive,keep-alive,connections"`
 	// Which of the endpoints that are well gets a request.
 	Balance Balance `conf:"balance" aka:"lb,lb_policy,load-balancing,policy,algorithm"`
+	// Requests at a time on one endpoint, all loops together; those beyond it on all endpoints wait in the queue; 0 is no limit.
+	MaxRequests int `conf:"max-requests" flag:"endpoint-max-requests" max:"1073741824" aka:"maxconn,max_requests,concurrency"`
+	// Connections to one endpoint, all loops together and unused ones included; 0 is no limit.
+	MaxConnections int `conf:"max-connections" flag:"endpoint-max-connections" max:"1073741824" aka:"max_conns,max_connections"`
+	// How requests wait while all endpoints are full.
+	Queue Queue `conf:"queue" aka:"pending,backlog,maxqueue"`
 	// Over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 is at once.
 	SlowStart time.Duration `conf:"slow-start" flag:"slow-start" aka:"slowstart,slow_start,warmup"`
 	// When an endpoint is left out for a while.
@@ -411,6 +417,18 @@ type Pool struct {
 func (p *Pool) Default() {
 	*p = Pool{upstream.DefaultIdle, upstream.DefaultMaxShared, http2.DefaultStreams}
 }
+
+// Queue says how requests wait while all endpoints of an upstream are full. Those that came
+// first go first.
+type Queue struct {
+	// Requests that may wait, all loops together; 0 is none.
+	Max int `conf:"max,short" flag:"queue" max:"1048576" aka:"size,length,limit"`
+	// How long one waits; as long as a connect may take.
+	Timeout time.Duration `conf:"timeout" flag:"queue-timeout" zero:"no" aka:"wait"`
+}
+
+// Default implements the defaults.
+func (q *Queue) Default() { *q = Queue{upstream.DefaultQueue, upstream.DefaultQueueTimeout} }
 
 // Eject says when an endpoint is left out for a while. The last one that is up
 // never is.

@@ -109,10 +109,18 @@ func (v *view) tell(add func(trail.Stamp, fault.ID, string, ...any), i int) {
 		connection = fmt.Sprintf("HTTP/2 connection in use, %d requests before", a.Serial)
 	} else if a.Reused {
 		connection = fmt.Sprintf("reused connection, %d requests before, idle for %s", a.Serial, span(a.Idle))
-	} else if ready := max(a.Connected, a.Secured); ready > a.Began {
-		connection += ", ready in " + span(int64(ready-a.Began))
+	} else if ready := max(a.Connected, a.Secured); ready > max(a.Began, a.Selected) {
+		connection += ", ready in " + span(int64(ready-max(a.Began, a.Selected)))
+	}
+	if a.Selected > 0 {
+		add(began, "", "waits in the queue of %s", a.Upstream)
+		began = a.Selected
 	}
 	where := or(a.Endpoint, a.Address)
+	if where == "" && a.Fault != nil {
+		add(max(began, a.Ended), a.Fault.ID, "no endpoint to ask")
+		return
+	}
 	if a.Address != "" && a.Address != where {
 		where += " (" + a.Address + ")"
 	}

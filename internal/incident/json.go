@@ -73,6 +73,7 @@ type (
 		Idle          ms         `json:"idle_ms,omitempty"`
 		Serial        int        `json:"serial,omitempty"`
 		Began         ms         `json:"began_ms,omitempty"`
+		Selected      ms         `json:"selected_ms,omitempty"`
 		Resolved      ms         `json:"resolved_ms,omitempty"`
 		Connected     ms         `json:"connected_ms,omitempty"`
 		Secured       ms         `json:"secured_ms,omitempty"`
@@ -195,7 +196,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 
 func encodeAttempt(a *trail.Attempt) attemptJSON {
 	j := attemptJSON{Upstream: a.Upstream, Endpoint: a.Endpoint, Span: bitsOf(a.Span[:]), Address: a.Address, Secure: a.Secure, HTTP2: a.HTTP2, Reused: a.Reused,
-		Age: ms(a.Age), Idle: ms(a.Idle), Serial: a.Serial, Began: ms(a.Began), Resolved: ms(a.Resolved),
+		Age: ms(a.Age), Idle: ms(a.Idle), Serial: a.Serial, Began: ms(a.Began), Selected: ms(a.Selected), Resolved: ms(a.Resolved),
 		Connected: ms(a.Connected), Secured: ms(a.Secured), Sent: ms(a.Sent), FirstByte: ms(a.FirstByte),
 		HeadRead: ms(a.HeadRead), Ended: ms(a.Ended), BytesSent: a.BytesSent, BytesReceived: a.BytesReceived,
 		Status: a.Status, Fault: encodeFault(a.Fault)}
@@ -286,7 +287,7 @@ func decodeAttempt(j *attemptJSON) trail.Attempt {
 	var span [8]byte
 	copy(span[:], j.Span)
 	return trail.Attempt{Span: span, Upstream: j.Upstream, Endpoint: j.Endpoint, Address: j.Address, Secure: j.Secure, HTTP2: j.HTTP2, Reused: j.Reused,
-		Age: int64(j.Age), Idle: int64(j.Idle), Serial: j.Serial, Began: trail.Stamp(j.Began),
+		Age: int64(j.Age), Idle: int64(j.Idle), Serial: j.Serial, Began: trail.Stamp(j.Began), Selected: trail.Stamp(j.Selected),
 		Resolved: trail.Stamp(j.Resolved), Connected: trail.Stamp(j.Connected), Secured: trail.Stamp(j.Secured),
 		Sent: trail.Stamp(j.Sent), FirstByte: trail.Stamp(j.FirstByte), HeadRead: trail.Stamp(j.HeadRead),
 		Ended: trail.Stamp(j.Ended), BytesSent: j.BytesSent, BytesReceived: j.BytesReceived, Status: j.Status,

@@ -87,6 +87,12 @@ type Recipe struct {
 	// the same.
 	Beside int
 	Spared bool
+	// Busy is how many other plain requests, for BesidePath, are under way on connections
+	// of their own: those that come to the origin get no answer, and what the gateway does
+	// with the others is not judged.
+	Busy int
+	// Drained: an operator has taken the recipe's endpoints out.
+	Drained bool
 	// Client is what the client does when it has sent its request.
 	Client ClientEnd
 	// Hold is how many silent client connections are held open beside it.

@@ -24,6 +24,24 @@ func localRecipes() []*Recipe {
 		set("max-connections", "1")
 	shed.Hold = 1
 
+	// busy is a fault of a gateway whose only endpoint is full.
+	busy := func(name string, want fault.ID, requests int, why string) *Recipe {
+		r := local(name, want, 503, why).set("endpoint-max-requests", "1").does(func(c *Conn) {
+			for c.ReadRequest() {
+				if c.Head.Target == BesidePath {
+					c.Stall()
+					return
+				}
+				c.Write(helloHead + hello)
+			}
+		})
+		r.Busy = requests
+		return r
+	}
+
+	drained := local("pool_all_unhealthy", fault.PoolAllUnhealthy, 503, "an operator has taken the only endpoint out")
+	drained.Drained = true
+
 	budget := refused("retry_budget_exhausted", fault.HeadEOFEmpty, "").lost().set("retry-budget", "0").
 		because("both endpoints hang up without an answer, and the budget allows no retry")
 	budget.Withheld, budget.Endpoints = fault.RetryBudgetExhausted, 2
@@ -40,6 +58,11 @@ func localRecipes() []*Recipe {
 
 	return []*Recipe{
 		shed,
+		drained,
+		busy("pool_exhausted", fault.PoolExhausted, 1, "another request is under way, which is all that the endpoint may be asked, and none may wait").
+			set("queue", "0"),
+		busy("queue_full", fault.QueueFull, 2, "another request is under way, one waits, and no more may").set("queue", "1"),
+		busy("queue_timeout", fault.QueueTimeout, 1, "another request is under way for longer than one may wait").set("queue-timeout", soon),
 		local("deadline_before_attempt", fault.DeadlineBeforeAttempt, 504, "the whole time limit has passed before an attempt begins").
 			set("timeout-total", "5ms").sends("GET / HTTP/1.1\r\n", "Host: %HOST%\r\n\r\n"),
 		budget,

@@ -215,7 +215,7 @@ func (c *Counters) attempt(t *trail.Trail, a *trail.Attempt) {
 		e.good++
 	}
 	// A phase that did not happen has no stamp, or the one of the phase before.
-	last := a.Began
+	last := max(a.Began, a.Selected) // the wait in a queue is no endpoint's
 	for i, s := range [...]trail.Stamp{a.Resolved, a.Connected, a.Secured, a.Sent, a.FirstByte, a.Ended} {
 		if s == 0 || i == len(phases)-1 && a.FirstByte == 0 {
 			continue

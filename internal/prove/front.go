@@ -16,7 +16,7 @@ import (
 func overH2(r *lab.Recipe) bool {
 	own := strings.HasPrefix(r.Name, "h2_") || strings.HasPrefix(r.Name, "grpc_") || r.GRPC != ""
 	switch {
-	case strings.Contains(r.Name, "/") && !own, r.Hold > 0, len(r.Pieces) > 0, r.OnTLS, r.Frames != "":
+	case strings.Contains(r.Name, "/") && !own, r.Hold > 0, r.Busy > 0, len(r.Pieces) > 0, r.OnTLS, r.Frames != "":
 		return false
 	case strings.Contains(r.Request, "\r\nUpgrade: "):
 		return false

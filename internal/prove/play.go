@@ -83,6 +83,19 @@ func (s *stage) play(ctx context.Context) (*played, error) {
 			return nil, fmt.Errorf("the client that holds a connection: %w", err)
 		}
 	}
+	for i := range s.recipe.Busy {
+		c, err := s.dial(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "GET "+lab.BesidePath+" HTTP/1.1\r\nHost: "+authority+"\r\n\r\n"); err != nil {
+			return nil, err
+		}
+		if err := s.awaitBusy(ctx, i+1); err != nil {
+			return nil, fmt.Errorf("a request that keeps the endpoint busy comes neither to it nor into the queue: %w", err)
+		}
+	}
 	if s.recipe.Frames != "" {
 		return s.playFrames(ctx)
 	}
@@ -137,6 +150,20 @@ func (s *stage) play(ctx context.Context) (*played, error) {
 		}
 	}
 	return p, nil
+}
+
+// awaitBusy waits until n requests are at the origin or in the gateway's queue.
+func (s *stage) awaitBusy(ctx context.Context, n int) error {
+	t := time.NewTicker(time.Millisecond)
+	defer t.Stop()
+	for s.origins[0].Hits()+int64(s.gateway.Upstream().Queued()) < int64(n) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (s *stage) dial(ctx context.Context) (*net.TCPConn, error) {

@@ -83,6 +83,11 @@ func setUp(ctx context.Context, r *lab.Recipe, engine func() loop.Engine, rescue
 	if s.gateway, err = gateway.Start(options); err != nil {
 		return s, err
 	}
+	if r.Drained {
+		for _, e := range s.gateway.Upstream().Endpoints()[:max(1, r.Endpoints)] {
+			e.Drain("the recipe says so")
+		}
+	}
 	s.address = s.gateway.Addresses()[0].String()
 	return s, nil
 }

@@ -156,7 +156,7 @@ func (c *call) repeats(f *fault.Fault) bool {
 // untried reports whether an endpoint is left that this exchange has not asked.
 func (c *call) untried() bool {
 	for _, e := range c.p.up.Endpoints() {
-		seen := false
+		seen := e.Out()
 		for _, t := range c.tried[:c.x.Trail.N] {
 			seen = seen || t == e
 		}

@@ -115,6 +115,7 @@ type work struct {
 	x    *exchange.Exchange
 	conn *upstream.Conn
 	end  *upstream.Endpoint // of the current attempt
+	held *upstream.Endpoint // the one that counts the attempt; nil if none does
 	a    *trail.Attempt
 	hand hand
 
@@ -183,6 +184,7 @@ func (c *call) release() {
 	if c.conn != nil {
 		c.p.pool.Drop(c.conn, true)
 	}
+	c.leave()
 	if c.line != nil {
 		c.line.Release()
 	}
@@ -266,6 +268,7 @@ func (c *call) begin() {
 	c.drop()
 	c.first, c.shared = c.first[:0], false
 	c.calling = calling{}
+	c.end = nil
 }
 
 // ended closes the trail's page: evidence, counts, and the verdict for the endpoint.
@@ -302,6 +305,7 @@ func (c *call) ended(f *fault.Fault) {
 		c.p.pool.Drop(c.conn, f != nil)
 		c.conn = nil
 	}
+	c.leave()
 	if c.end != nil && (f == nil || f.At != fault.Reply) {
 		c.p.pool.Report(c.end, health)
 		if health == nil && a.FirstByte > a.Sent {

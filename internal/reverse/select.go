@@ -14,16 +14,57 @@ import (
 // connect finds an endpoint and a connection to it: one that is kept, or a new
 // one (phases select, resolve, connect, secure).
 func (c *call) connect() *fault.Fault {
-	p, x, a := c.p, c.x, c.a
-	e := c.stay
-	if c.stay = nil; e == nil {
-		var f *fault.Fault
-		if e, f = p.pool.Pick(c.tried[:x.Trail.N-1], c.key()); f != nil {
+	for n := 0; ; n++ {
+		f := c.choose()
+		if f == nil {
+			f = c.reach()
+		}
+		if f == nil || f.ID != fault.PoolExhausted || c.held == nil || n == overtaken || c.p.loop.Now() >= c.x.Deadline {
 			return f
 		}
+		// Another loop was faster with the last connection that may be opened.
+		c.leave()
 	}
-	c.end, c.tried[x.Trail.N-1] = e, e
-	a.Endpoint = e.Name()
+}
+
+// overtaken is how often another loop may take the last connection that may be opened
+// before an attempt gives up.
+const overtaken = 8
+
+// choose picks an endpoint, and waits for one where all are full.
+func (c *call) choose() *fault.Fault {
+	p, x := c.p, c.x
+	stay := c.stay
+	c.stay = nil
+	e, waited, f := p.pool.Admit(c.tried[:x.Trail.N-1], c.key(), stay, x.Deadline, c)
+	if waited {
+		c.a.Selected = x.Stamp()
+	}
+	if f != nil {
+		if f.ID == fault.TotalTimeout {
+			f.With("limit", x.Patience())
+		}
+		return f
+	}
+	c.end, c.held, c.tried[x.Trail.N-1] = e, e, e
+	c.a.Endpoint = e.Name()
+	return nil
+}
+
+// Gone implements upstream.Asker.
+func (c *call) Gone() *fault.Fault { return c.x.Client.Gone(false) }
+
+// leave gives back the place on the endpoint.
+func (c *call) leave() {
+	if c.held != nil {
+		c.p.pool.Leave(c.held)
+		c.held = nil
+	}
+}
+
+// reach finds a connection to the endpoint.
+func (c *call) reach() *fault.Fault {
+	p, x, a, e := c.p, c.x, c.a, c.end
 	alone := c.alone || x.Request.Framing.Upgrade // what comes behind a 101 needs a connection of its own
 	intro := c.introduction()
 	for !c.fresh && !alone {

@@ -58,6 +58,7 @@ type setup struct {
 	Eject     upstream.Eject
 	Balance   upstream.Balance
 	Key       upstream.Key
+	Capacity  upstream.Capacity
 	SendProxy int
 	Responder func(x *exchange.Exchange) *fault.Fault // in place of the proxy
 	origins   []behaviour
@@ -122,7 +123,7 @@ func (s *setup) playOn(t *testing.T, epoll bool, f func(st *stage)) {
 		st := &stage{t: t, front: &listener{queue: make(chan net.Conn), done: make(chan struct{})}}
 		var o upstream.Options
 		o.Name, o.Budget, o.Eject = "app", s.Budget, s.Eject
-		o.Balance, o.Key, o.SendProxy = s.Balance, s.Key, s.SendProxy
+		o.Balance, o.Key, o.SendProxy, o.Capacity = s.Balance, s.Key, s.SendProxy, s.Capacity
 		for i, b := range s.origins {
 			list, err := upstream.ParseTarget(fmt.Sprintf("10.0.0.%d:80", i+1))
 			if err != nil {
@@ -230,7 +231,7 @@ func (st *stage) monotonic(t *trail.Trail) {
 	order("answer", t.HeadRead, t.Answered, t.Ended)
 	for i := range t.Tries() {
 		a := &t.Attempts[i]
-		order("attempt", t.HeadRead, a.Began, a.Resolved, a.Connected, a.Secured, a.FirstByte, a.HeadRead, a.Ended)
+		order("attempt", t.HeadRead, a.Began, a.Selected, a.Resolved, a.Connected, a.Secured, a.FirstByte, a.HeadRead, a.Ended)
 		order("sent", a.Began, a.Connected, a.Sent, a.Ended)
 	}
 }

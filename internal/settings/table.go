@@ -187,6 +187,14 @@ var table = []*Setting{
 		text(func(o *gateway.Options, s string) { o.Upstream.Zone = s })},
 	{"slow-start", upstreams, "DURATION", "0s", "over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 = at once",
 		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Upstream.SlowStart })},
+	{"endpoint-max-requests", upstreams, "N", "0", "requests at a time on one endpoint, all loops together; those beyond it on all endpoints wait in the queue; 0 = no limit",
+		number(0, 1<<30, func(o *gateway.Options, n int) { o.Upstream.Capacity.Requests = n })},
+	{"endpoint-max-connections", upstreams, "N", "0", "connections to one endpoint, all loops together and unused ones included; 0 = no limit",
+		number(0, 1<<30, func(o *gateway.Options, n int) { o.Upstream.Capacity.Connections = n })},
+	{"queue", upstreams, "N", strconv.Itoa(upstream.DefaultQueue), "requests that may wait while all endpoints are full: those that came first go first; 0 = none",
+		number(0, 1<<20, func(o *gateway.Options, n int) { o.Upstream.Capacity.Queue = orNone(n) })},
+	{"queue-timeout", upstreams, "DURATION", conf.FormatDuration(upstream.DefaultQueueTimeout), "how long a request waits in the queue: as long as a connect may take",
+		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Capacity.QueueTimeout })},
 	{"health-path", rescue, "PATH", "", "what every endpoint is asked for again and again, as in /healthz; those that do not answer well get no requests", healthPath},
 	{"health-connect", rescue, "", "", "check endpoints by connecting only, with a TLS handshake to https://",
 		boolean(func(o *gateway.Options, yes bool) { o.Check.Connect = yes })},
@@ -572,4 +580,12 @@ func authorities(o *gateway.Options, v string) error {
 	}
 	o.Upstream.CA = pool
 	return nil
+}
+
+// orNone is a number for options in which 0 means their default, and below 0 means none.
+func orNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }

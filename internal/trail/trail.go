@@ -108,6 +108,7 @@ type Attempt struct {
 	Serial   int     // how many requests the connection had served before
 
 	Began     Stamp
+	Selected  Stamp // the wait in the upstream's queue ended; 0 if it did not wait
 	Resolved  Stamp
 	Connected Stamp
 	Secured   Stamp

@@ -10,8 +10,8 @@ import (
 type State string
 
 // The states. Which one an endpoint is in follows from what operators say, what checks
-// find and what attempts meet, in this order: it is drained, else down, else ejected, else
-// up. Who comes from one to another tells of the strongest only.
+// find and what attempts meet, in this order: it is drained or in maintenance, else down,
+// else ejected, else up. Who comes from one to another tells of the strongest only.
 const (
 	// StateUp: it gets its share of requests.
 	StateUp State = "up"
@@ -20,10 +20,21 @@ const (
 	StateEjected State = "ejected"
 	// StateDown: checks of it failed, so it gets none until they go well.
 	StateDown State = "down"
-	// StateDrained: somebody took it out, so it gets none until somebody puts it back.
-	// Requests under way go on.
+	// StateDrained: somebody took it out, so it gets no new requests until somebody puts
+	// it back. Requests under way go on, and so do sessions that a cookie binds to it.
 	StateDrained State = "drained"
+	// StateMaintenance: somebody took it out altogether. It gets no requests, nobody
+	// looks how it is, and connections to it that are not in use are closed.
+	StateMaintenance State = "maintenance"
 )
+
+// words is the state as it stands in a sentence.
+func (s State) words() string {
+	if s == StateMaintenance {
+		return "in maintenance"
+	}
+	return string(s)
+}
 
 // Change is an endpoint's way from one state to another.
 type Change struct {
@@ -55,52 +66,66 @@ func (e *Endpoint) passive() State {
 	return StateUp
 }
 
-// State is the state that the endpoint is in.
-func (e *Endpoint) State() State {
-	if e.health.drained.Load() {
-		return StateDrained
-	}
-	return e.checked()
-}
+// What an operator said of an endpoint.
+const (
+	saidNothing = iota
+	saidDrain
+	saidMaintenance
+)
 
-// checked is the state without what operators say.
-func (e *Endpoint) checked() State {
-	if e.health.down.Load() {
+// State is the state that the endpoint is in.
+func (e *Endpoint) State() State { return e.state(e.health.said.Load()) }
+
+func (e *Endpoint) state(said int32) State {
+	switch {
+	case said == saidDrain:
+		return StateDrained
+	case said == saidMaintenance:
+		return StateMaintenance
+	case e.health.down.Load():
 		return StateDown
 	}
 	return e.passive()
 }
 
-// Drain takes the endpoint out: it gets requests only where no other one is left. It
-// returns false if it is out already.
-func (e *Endpoint) Drain(why string) bool {
-	from := e.checked()
-	if !e.health.drained.CompareAndSwap(false, true) {
-		return false
-	}
-	e.change(from, StateDrained, why, "", 0)
-	return true
-}
+// out reports whether an operator took it out.
+func (e *Endpoint) out() bool { return e.health.said.Load() != saidNothing }
 
-// Resume ends what Drain began; false if it was not out.
-func (e *Endpoint) Resume(why string) bool {
-	if !e.health.drained.CompareAndSwap(true, false) {
+// Out reports whether an operator took it out.
+func (e *Endpoint) Out() bool { return e.out() }
+
+// Drain takes the endpoint out: it gets no new requests, be it the last one. It returns
+// false if it is drained already.
+func (e *Endpoint) Drain(why string) bool { return e.say(saidDrain, why) }
+
+// Maintain takes the endpoint out altogether; false if it is so already.
+func (e *Endpoint) Maintain(why string) bool { return e.say(saidMaintenance, why) }
+
+// Resume ends what Drain or Maintain began; false if it was not out.
+func (e *Endpoint) Resume(why string) bool { return e.say(saidNothing, why) }
+
+func (e *Endpoint) say(what int32, why string) bool {
+	was := e.health.said.Swap(what)
+	if was == what {
 		return false
 	}
-	e.slowly()
-	e.change(StateDrained, e.checked(), why, "", 0)
+	from := e.state(was)
+	if what == saidNothing {
+		e.slowly()
+	}
+	e.change(from, e.state(what), why, "", 0)
 	return true
 }
 
 // Down reports whether checks found that the endpoint is down.
 func (e *Endpoint) Down() bool { return e.health.down.Load() }
 
-// Fail makes the endpoint down: it gets requests only where no other one is left.
+// Fail makes the endpoint down: it gets requests only where no better one is left.
 func (e *Endpoint) Fail(why string) {
 	e.health.reason.Store(&why)
 	if from := e.passive(); e.health.down.CompareAndSwap(false, true) {
 		e.up.touch()
-		if !e.health.drained.Load() {
+		if !e.out() {
 			e.change(from, StateDown, why, "", 0)
 		}
 	}
@@ -111,7 +136,7 @@ func (e *Endpoint) Up(why string) {
 	if e.health.down.CompareAndSwap(true, false) {
 		e.health.reason.Store(nil)
 		e.slowly()
-		if e.health.drained.Load() {
+		if e.out() {
 			return
 		}
 		e.change(StateDown, e.passive(), why, "", 0)

@@ -2,10 +2,13 @@ package upstream
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/gatewhy/gatewhy/fault"
 )
 
 // An endpoint that is down comes behind one that is ejected, and is asked when there
@@ -112,10 +115,22 @@ func TestDrainedEndpoint(t *testing.T) {
 	if got := pick(t, p); got != u.endpoints[1] {
 		t.Errorf("%s comes before one that is only down", got.Name())
 	}
+	if got := pick(t, p, u.endpoints[1]); got != u.endpoints[1] {
+		t.Errorf("%s is picked, and was taken out", got.Name())
+	}
+	u.endpoints[1].Maintain("and that")
+	if e, f := p.Pick(nil, 0); f == nil || f.ID != fault.PoolAllUnhealthy {
+		t.Fatalf("%v %v", e, f)
+	} else if got := f.Observed(); !strings.Contains(got, ":1 is drained, localhost:2 is in maintenance") {
+		t.Errorf("%s", got)
+	}
+	if u.endpoints[1].Maintain("again") || !u.endpoints[1].Drain("only that") || u.endpoints[1].State() != StateDrained {
+		t.Error("from maintenance to drained")
+	}
 	if !e.Resume("done") || e.Resume("again") || e.State() != StateEjected {
 		t.Errorf("%s", e.State())
 	}
-	if diff := cmp.Diff([]string{"up→drained", "up→down", "up→drained", "drained→ejected"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"up→drained", "up→down", "up→drained", "down→maintenance", "maintenance→drained", "drained→ejected"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

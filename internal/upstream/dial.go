@@ -132,6 +132,16 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro
 			p.freed(b, true)
 		}()
 	}
+	for !p.connects(e) {
+		// One that is kept and cannot be used makes room: it speaks for another client,
+		// or a fresh one is wanted.
+		if len(b.idle) > 0 {
+			p.idle--
+			p.shut(b.remove(0))
+			continue
+		}
+		return nil, p.fullFault(fault.PoolExhausted, 0)
+	}
 	s, f := p.reach(e, until, tm)
 	if f == nil && p.up.o.SendProxy != 0 {
 		if intro == nil {
@@ -148,6 +158,7 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro
 	}
 	if f != nil {
 		b.failed++
+		p.gone(e)
 		return nil, f
 	}
 	c := &Conn{
@@ -159,6 +170,7 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro
 		Secure:     e.tls != nil,
 		Shared:     shared,
 		intro:      bytes.Clone(intro),
+		counted:    p.up.o.Capacity.Connections > 0 && !p.uncounted,
 	}
 	if shared == nil {
 		if e.tls != nil && !alone {

@@ -83,9 +83,9 @@ type health struct {
 	why   atomic.Pointer[fault.ID]
 	ramp  atomic.Int64 // loop.Time when its slow start began, rampNext for soon, 0 for none
 
-	drained atomic.Bool            // by an operator, see Drain
-	down    atomic.Bool            // by checks, see Fail
-	reason  atomic.Pointer[string] // of it
+	said   atomic.Int32           // what an operator said, see Drain and Maintain
+	down   atomic.Bool            // by checks, see Fail
+	reason atomic.Pointer[string] // of it
 }
 
 // window counts what one loop saw of an endpoint lately.
@@ -121,7 +121,7 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 			h.probe.Store(0)
 			h.back.Store(int64(now))
 			e.slowly()
-			if !h.down.Load() && !h.drained.Load() {
+			if !h.down.Load() && h.said.Load() == 0 {
 				e.change(StateEjected, StateUp, "a request to it went well", "", 0)
 			}
 		}
@@ -193,7 +193,7 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id faul
 		if was != 0 {
 			from = StateEjected
 		}
-		if !h.down.Load() && !h.drained.Load() {
+		if !h.down.Load() && h.said.Load() == 0 {
 			e.change(from, StateEjected, why, id, d)
 		}
 	}

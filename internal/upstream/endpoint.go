@@ -22,6 +22,7 @@ type Endpoint struct {
 	weight int          // at least 1
 	tier   int          // lower ones come first
 
+	use    *usage
 	health health
 	habit  habit
 

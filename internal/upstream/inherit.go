@@ -11,11 +11,13 @@ import (
 func (u *Upstream) Inherit(from *Upstream) {
 	for _, e := range u.endpoints {
 		if old := from.find(e.target); old != nil {
+			e.use = old.use
 			e.inherit(old, u.o.Resolver == from.o.Resolver)
 		} else {
 			e.slowly()
 		}
 	}
+	u.queue = from.queue
 	if u.budget.o == from.budget.o {
 		u.budget.share.Store(from.budget.share.Load())
 		u.budget.floor.Store(from.budget.floor.Load())
@@ -41,7 +43,7 @@ func (e *Endpoint) inherit(old *Endpoint, resolver bool) {
 	if e.up.o.SlowStart > 0 {
 		h.ramp.Store(o.ramp.Load())
 	}
-	h.drained.Store(o.drained.Load())
+	h.said.Store(o.said.Load())
 	h.down.Store(o.down.Load())
 	h.reason.Store(o.reason.Load())
 	e.habit.limit.Store(old.habit.limit.Load())
@@ -79,6 +81,10 @@ func (p *Local) Inherit(from *Local) {
 		moved := theirs.idle[len(theirs.idle)-n:] // those that were used last
 		for _, c := range moved {
 			c.Endpoint = e
+			if !c.counted && u.Capacity.Connections > 0 {
+				c.counted = true
+				e.use.connections.Add(1)
+			}
 		}
 		mine.idle = append(slices.Clone(moved), mine.idle...)
 		clear(moved)

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/loop"
@@ -15,13 +16,13 @@ const (
 	shy                 // could not be reached a moment ago
 	ejected             // left out
 	down                // checks say that it is down
-	drained             // an operator took it out
 	tried               // has had this request before
+	out                 // an operator took it out: it is not picked at all
 )
 
-// draws is how often Pick draws from the view before it looks at all endpoints: what
-// was tried before, or has failed since the view was made, is drawn again rather often
-// only where little else is left.
+// draws is how often a pick draws from the view before it looks at all endpoints: what
+// was tried before, is full, or has failed since the view was made, is drawn again rather
+// often only where little else is left.
 const draws = 4
 
 // Pick chooses the endpoint of the next attempt, as Options.Balance says; key is for
@@ -29,62 +30,103 @@ const draws = 4
 //
 // It never returns one of those tried while another is left, an ejected one only when
 // no other is left, or as a probe once its time is over, and one that is down only when
-// there is nothing better: a check may be wrong, and a try costs less than none. With at
-// least one target there always is an endpoint, so the fault is nil; it is for
-// callers that treat all pickers alike.
+// there is nothing better: a check may be wrong, and a try costs less than none. What an
+// operator took out is never picked: if that is all of them, the fault is
+// pool_all_unhealthy.
 func (p *Local) Pick(before []*Endpoint, key uint64) (*Endpoint, *fault.Fault) {
+	e, _ := p.pick(before, key)
+	if e == nil {
+		return nil, p.nobody()
+	}
+	return e, nil
+}
+
+// pick is Pick that leaves out endpoints which are full: it returns nil if those that it
+// would choose from are, or with nobody if there are none. A full endpoint makes
+// requests wait; it does not send them to backups or to endpoints that are not well.
+func (p *Local) pick(before []*Endpoint, key uint64) (e *Endpoint, nobody bool) {
 	all := p.up.endpoints
 	if len(all) == 1 {
-		return all[0], nil
+		switch e := all[0]; {
+		case e.out():
+			return nil, true
+		case p.full(e):
+			return nil, false
+		}
+		return all[0], false
 	}
 	now := p.loop.Now()
 	v := p.look(now)
-	for nth := range draws {
+	for nth := 0; nth < draws && len(v.list) > 0; nth++ {
 		e := p.choose(v, key, nth, now)
 		switch r := e.rank(before, now); {
-		case r != v.rank:
+		case r != v.rank || p.full(e):
 		case v.ramping && nth < draws-1 && !p.ripe(e, key, now):
 		case r == up && e.health.until.Load() != 0 && !e.claimProbe(now):
 			v = p.look(now) // another loop has the probe now
 		default:
-			return e, nil
+			return e, false
 		}
 	}
-	return p.search(before, key, now), nil
+	return p.search(before, key, now)
 }
 
-// search looks at all endpoints and returns the best.
-func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) *Endpoint {
+// search looks at all endpoints and returns the best, as pick does.
+func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) (best *Endpoint, nobody bool) {
 	all := p.up.endpoints
 	for {
 		at := int(p.random.Uint64() % uint64(len(all)))
-		var best *Endpoint
+		best = nil
 		var r rank
+		full := false // best is
 		for range all {
 			e := all[at]
 			if at++; at == len(all) {
 				at = 0
 			}
-			switch q := e.rank(before, now); {
-			case best == nil || q < r || q == r && (e.tier < best.tier || e.tier == best.tier && p.better(e, best, key)):
-				best, r = e, q
+			q := e.rank(before, now)
+			switch {
+			case q == out:
+			case best == nil || q < r || q == r && e.tier < best.tier:
+				best, r, full = e, q, p.full(e)
+			case q > r || e.tier > best.tier || p.full(e):
+			case full || p.better(e, best, key):
+				best, full = e, false
 			}
 		}
-		if r == up && best.health.until.Load() != 0 && !best.claimProbe(now) {
+		switch {
+		case best == nil:
+			return nil, true
+		case full:
+			return nil, false
+		case r == up && best.health.until.Load() != 0 && !best.claimProbe(now):
 			continue // another loop has the probe now: it ranks as ejected
 		}
-		return best
+		return best, false
 	}
 }
 
-func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
-	if len(before) > 0 && slices.Contains(before, e) {
-		return tried
+// nobody is the fault of an upstream of which no endpoint is to be asked.
+func (p *Local) nobody() *fault.Fault {
+	const most = 8
+	var states []string
+	for _, e := range p.up.endpoints {
+		if len(states) == most {
+			states = append(states, "...")
+			break
+		}
+		states = append(states, e.target.Name+" is "+e.State().words())
 	}
+	return fault.New(fault.PoolAllUnhealthy, "upstream", p.up.o.Name, "states", strings.Join(states, ", "))
+}
+
+func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
 	h := &e.health
 	switch until := loop.Time(h.until.Load()); {
-	case h.drained.Load():
-		return drained
+	case h.said.Load() != saidNothing:
+		return out
+	case len(before) > 0 && slices.Contains(before, e):
+		return tried
 	case h.down.Load():
 		return down
 	case until != 0 && (now < until || now < loop.Time(h.probe.Load())):

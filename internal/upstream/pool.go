@@ -50,12 +50,14 @@ type Conn struct {
 	// Shared is the connection if others use it too, nil if it is the owner's alone.
 	Shared Shared
 
-	intro  []byte        // the PROXY header that it began with; nil for none
-	gone   *bool         // its client has ended; nil if it is for all
-	users  int           // of a shared one
-	limit  time.Duration // the endpoint's own Keep-Alive: timeout, less the margin; 0 if none
-	looked loop.Time     // when it was last seen open while idle
-	busy   bool          // handed out
+	intro   []byte        // the PROXY header that it began with; nil for none
+	gone    *bool         // its client has ended; nil if it is for all
+	users   int           // of a shared one
+	limit   time.Duration // the endpoint's own Keep-Alive: timeout, less the margin; 0 if none
+	looked  loop.Time     // when it was last seen open while idle
+	busy    bool          // handed out
+	counted bool          // in usage.connections
+	left    bool          // a shared one that is on no list any more
 }
 
 // Undelivered reports whether TCP proves that nothing of the current request
@@ -89,7 +91,7 @@ func (p *Local) TakeFor(e *Endpoint, intro []byte) (c *Conn, note fault.ID) {
 		}
 		p.idle--
 		if now-c.Idled > loop.Time(e.limit(c, &p.up.o)) {
-			c.Stream.Close()
+			p.shut(c)
 			continue
 		}
 		var err error
@@ -166,7 +168,7 @@ func (p *Local) autopsy(c *Conn, err error) fault.ID {
 	if note != fault.ReuseUnsolicitedData {
 		c.Endpoint.habit.saw(now, now-c.Idled, c.looked-c.Idled)
 	}
-	c.Stream.Close()
+	p.shut(c)
 	return note
 }
 
@@ -204,15 +206,33 @@ func (p *Local) Keep(c *Conn, hint time.Duration) {
 	if hint > 0 {
 		c.limit = hint - margin(hint)
 	}
-	if p.closed || len(b.idle) >= p.up.o.MaxIdle || c.In.Len() > 0 || c.useless() {
+	if p.closed || len(b.idle) >= p.up.o.MaxIdle || c.In.Len() > 0 || c.useless() || c.counted && p.up.queue.elsewhere(p) {
 		c.In.Release()
-		c.Stream.Close()
+		p.shut(c)
 		return
 	}
 	c.In.Release()
 	b.idle = append(b.idle, c)
 	p.idle++
 	p.mind()
+	if c.counted {
+		p.up.queue.room(p, 0)
+	}
+}
+
+// shut closes a connection that is nobody's.
+func (p *Local) shut(c *Conn) {
+	c.Stream.Close()
+	p.discount(c)
+}
+
+// discount takes a connection that has ended, or soon will, out of the count.
+func (p *Local) discount(c *Conn) {
+	if c.counted {
+		c.counted = false
+		c.Endpoint.use.connections.Add(-1)
+		p.up.queue.room(p, 0)
+	}
 }
 
 // mind begins to look after the connections that are kept.
@@ -237,6 +257,7 @@ func (p *Local) Drop(c *Conn, abort bool) {
 	} else {
 		c.Stream.Close()
 	}
+	p.discount(c)
 }
 
 func (p *Local) release(c *Conn) *bench {
@@ -276,9 +297,9 @@ func (p *Local) sweepBench(e *Endpoint, b *bench) {
 			if !errors.Is(err, loop.ErrInput) {
 				e.habit.saw(now, now-c.Idled, c.looked-c.Idled)
 			}
-			c.Stream.Close()
-		case c.useless(), now-c.Idled > loop.Time(e.limit(c, &p.up.o)):
-			c.Stream.Close()
+			p.shut(c)
+		case c.useless(), now-c.Idled > loop.Time(e.limit(c, &p.up.o)), e.State() == StateMaintenance:
+			p.shut(c)
 		default:
 			c.looked = now
 			kept = append(kept, c)

@@ -107,6 +107,8 @@ type Options struct {
 	// Balance says how an endpoint is chosen, and Key what Hash goes by.
 	Balance Balance
 	Key     Key
+	// Capacity bounds what endpoints are asked at a time.
+	Capacity Capacity
 	// Zone is where this gateway stands: endpoints in another one get requests only
 	// while none of this one is well. "" means that zones are no matter.
 	Zone string
@@ -132,8 +134,10 @@ type Upstream struct {
 	endpoints []*Endpoint
 	budget    budget
 	dns       resolver
-	tiers     []tier        // by Endpoint.tier
-	even      bool          // all weights are the same
+	tiers     []tier // by Endpoint.tier
+	even      bool   // all weights are the same
+	limited   bool   // Options.Capacity bounds something
+	queue     *queue
 	version   atomic.Uint32 // of what picking goes by, see Upstream.touch
 }
 
@@ -148,6 +152,7 @@ func New(o Options) (*Upstream, error) {
 	o.Timeouts.Secure = cmp.Or(max(o.Timeouts.Secure, 0), DefaultSecure)
 	o.Eject = o.Eject.filled()
 	o.Budget = o.Budget.filled()
+	o.Capacity = o.Capacity.filled()
 	o.Targets = slices.Clone(o.Targets)
 
 	var wrong []error
@@ -158,7 +163,7 @@ func New(o Options) (*Upstream, error) {
 	if err != nil {
 		wrong = append(wrong, err)
 	}
-	u := &Upstream{o: o, dns: dns}
+	u := &Upstream{o: o, dns: dns, queue: &queue{}, limited: o.Capacity.Requests > 0 || o.Capacity.Connections > 0}
 	u.budget.init(o.Budget)
 	for i, t := range o.Targets {
 		if slices.ContainsFunc(u.endpoints, func(e *Endpoint) bool { return e.target.same(t) }) {
@@ -174,7 +179,7 @@ func New(o Options) (*Upstream, error) {
 		if t.Weight < 0 || t.Weight > MaxWeight {
 			wrong = append(wrong, fmt.Errorf("target %q has the weight %d: write a number from 1 to %d", t.Name, t.Weight, MaxWeight))
 		}
-		e := &Endpoint{up: u, target: t, index: i, weight: min(max(t.Weight, 1), MaxWeight)}
+		e := &Endpoint{up: u, target: t, index: i, use: &usage{}, weight: min(max(t.Weight, 1), MaxWeight)}
 		e.prepare()
 		u.endpoints = append(u.endpoints, e)
 	}
@@ -197,6 +202,9 @@ func (u *Upstream) Endpoints() []*Endpoint { return u.endpoints }
 func (u *Upstream) On(l loop.Loop) *Local {
 	p := &Local{up: u, loop: l, bench: make([]bench, len(u.endpoints))}
 	p.random.Seed(rand.Uint64(), rand.Uint64())
+	if u.limited {
+		u.queue.join(p)
+	}
 	return p
 }
 
@@ -216,6 +224,11 @@ type Local struct {
 	sweeper  loop.Task
 	sweeping bool
 	closed   bool
+
+	line      []*waiter     // for an endpoint
+	head      atomic.Uint64 // the ticket of the first, 0 if there is none; see queue
+	waiters   []*waiter     // to use again
+	uncounted bool
 }
 
 // bench is what one loop has of one endpoint.
@@ -241,17 +254,21 @@ func (p *Local) Close() {
 	for i := range p.bench {
 		b := &p.bench[i]
 		for j, c := range b.idle {
-			c.Stream.Close()
+			p.shut(c)
 			b.idle[j] = nil
 		}
 		b.idle = b.idle[:0]
 		for _, c := range b.shared {
 			if c.users == 0 {
 				c.Shared.Close()
+				p.discount(c)
 			}
 		}
 	}
 	p.idle = 0
+	if p.up.limited && len(p.line) == 0 {
+		p.up.queue.quit(p)
+	}
 	if p.sweeping {
 		p.sweeper.Wake()
 	}

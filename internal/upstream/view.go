@@ -37,7 +37,10 @@ type view struct {
 const strideOne = 1 << 16
 
 // touch tells all loops that their views are out of date. It is called after the change.
-func (u *Upstream) touch() { u.version.Add(1) }
+func (u *Upstream) touch() {
+	u.version.Add(1)
+	u.queue.room(nil, 0) // somebody may be there for those who wait
+}
 
 // rankTiers orders the endpoints' preferences: first those of the lowest tier that are no
 // backups, in each tier those of our own zone before others.
@@ -108,6 +111,9 @@ func (p *Local) make(v *view, now loop.Time) {
 			v.lasts(loop.Time(h.shy.Load()), now)
 		}
 		r := e.rank(nil, now)
+		if r == out {
+			continue
+		}
 		if n := len(v.list); n > 0 && cmp.Or(cmp.Compare(r, v.rank), cmp.Compare(e.tier, v.list[0].tier)) != 0 {
 			if r > v.rank || r == v.rank && e.tier > v.list[0].tier {
 				continue

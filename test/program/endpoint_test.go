@@ -31,7 +31,7 @@ func TestEndpointDrain(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	tool(0, a+"  up", "status")
-	tool(0, a+" of app gets no more requests", "endpoint", "drain", a)
+	tool(0, a+" of app gets no new requests", "endpoint", "drain", a)
 	s.awaitPrinted("endpoint " + a + " of app is drained: an operator took it out")
 	if got := asks(); got["a"] != 0 || got["b"] != 10 {
 		t.Errorf("one is out: %v", got)
@@ -46,10 +46,16 @@ func TestEndpointDrain(t *testing.T) {
 	tool(1, "is in several upstreams", "endpoint", "drain", b)
 	tool(1, "there is no endpoint 127.0.0.1:1", "endpoint", "drain", "127.0.0.1:1")
 	tool(1, "upstream nobody has no endpoint", "endpoint", "drain", "nobody/"+a)
-	tool(0, "it was the last one, so it still gets requests", "endpoint", "drain", "other/"+b)
-	if _, body := s.get("http://o.test/"); body != "b" {
-		t.Errorf("the last endpoint answers %q", body)
+	tool(0, "it was the last one: requests for other get 503 until one is put back", "endpoint", "drain", "other/"+b)
+	if code, body := s.get("http://o.test/"); code != 503 || !strings.Contains(body, "pool_all_unhealthy") {
+		t.Errorf("nobody is left: %d %q", code, body)
 	}
+	tool(0, "other is out, and it was the last one", "endpoint", "maintenance", "other/"+b)
+	s.awaitPrinted("endpoint " + b + " of other is in maintenance: an operator set it to maintenance")
+	tool(1, "is out already", "endpoint", "maintenance", "other/"+b)
+	tool(0, `"state": "maintenance"`, "status", "--json")
+	tool(0, b+" of other is up", "endpoint", "resume", "other/"+b)
+	s.wants("http://o.test/", "b")
 	tool(0, a+" of app is up", "endpoint", "resume", a)
 	tool(1, a+" is not out", "endpoint", "resume", a)
 	if got := asks(); got["a"] == 0 || got["b"] == 0 {

@@ -2,6 +2,11 @@ package program
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -56,4 +61,70 @@ engine: { loops: 1 }
 		t.Errorf("the backup is left: %v", got)
 	}
 	s.stop()
+}
+
+// Requests beyond what the endpoint may be asked wait in line, on any loop; those for whom
+// there is no room get 503 and are told why.
+func TestEndpointQueue(t *testing.T) {
+	for _, engine := range []string{"portable", "epoll"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			var under, most atomic.Int32
+			free := make(chan struct{})
+			up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				n := under.Add(1)
+				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+				}
+				<-free
+				under.Add(-1) // before the gateway can know that it is over
+				fmt.Fprint(w, "done")
+			}))
+			t.Cleanup(up.Close)
+			at := strings.TrimPrefix(up.URL, "http://")
+			s := serving(t, fmt.Sprintf(`
+listen: 127.0.0.1:0
+upstreams: { app: { to: "%s", max-requests: 2, queue: { max: 20, timeout: 1m } } }
+sites: { any: app }
+log: { format: json }
+engine: { name: %s, loops: 2 }
+errors: { detail: all }
+admin: { listen: "127.0.0.1:0" }
+`, at, engine))
+			type answer struct {
+				status int
+				after  string
+			}
+			answers := make(chan answer, 30)
+			for range 30 {
+				go func() { // ends with its answer
+					resp, err := http.Get("http://" + s.address)
+					if err != nil {
+						answers <- answer{}
+						return
+					}
+					defer resp.Body.Close()
+					io.Copy(io.Discard, resp.Body)
+					answers <- answer{resp.StatusCode, resp.Header.Get("Retry-After")}
+				}()
+			}
+			// Two are at the endpoint, twenty wait, eight are told so at once.
+			for range 8 {
+				if a := <-answers; a.status != 503 || a.after == "" {
+					t.Errorf("%+v", a)
+				}
+			}
+			s.awaitPrinted(`"fault":"queue_full"`)
+			close(free)
+			for range 22 {
+				if a := <-answers; a.status != 200 {
+					t.Errorf("%+v", a)
+				}
+			}
+			if n := most.Load(); n != 2 {
+				t.Errorf("%d requests at a time, want 2", n)
+			}
+			s.awaitPrinted(`"select":`)
+			s.stop()
+		})
+	}
 }
