@@ -14,8 +14,10 @@ import (
 // connect finds an endpoint and a connection to it: one that is kept, or a new
 // one (phases select, resolve, connect, secure).
 func (c *call) connect() *fault.Fault {
+	stay := c.stay
+	c.stay = nil
 	for n := 0; ; n++ {
-		f := c.choose()
+		f := c.choose(stay)
 		if f == nil {
 			f = c.reach()
 		}
@@ -31,11 +33,9 @@ func (c *call) connect() *fault.Fault {
 // before an attempt gives up.
 const overtaken = 8
 
-// choose picks an endpoint, and waits for one where all are full.
-func (c *call) choose() *fault.Fault {
+// choose picks an endpoint, or takes stay if that is set, and waits where all are full.
+func (c *call) choose(stay *upstream.Endpoint) *fault.Fault {
 	p, x := c.p, c.x
-	stay := c.stay
-	c.stay = nil
 	e, waited, f := p.pool.Admit(c.tried[:x.Trail.N-1], c.key(), stay, x.Deadline, c)
 	if waited {
 		c.a.Selected = x.Stamp()
