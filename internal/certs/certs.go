@@ -65,6 +65,8 @@ type Options struct {
 	// us of CPU a handshake and the client 90, and protects what is said today from
 	// those who will have a quantum computer.
 	NoPostQuantum bool
+	// ACME obtains certificates for names that none of the others is for; nil obtains none.
+	ACME *ACME
 	// Rotation is how long a key makes session tickets; 0 means DefaultRotation,
 	// below 0 there are no tickets and every handshake is a full one.
 	Rotation time.Duration
@@ -72,7 +74,7 @@ type Options struct {
 
 // Any reports whether there is a certificate to load.
 func (o *Options) Any() bool {
-	return len(o.Certificates) > 0 || len(o.Keys) > 0 || o.SelfSigned
+	return len(o.Certificates) > 0 || len(o.Keys) > 0 || o.SelfSigned || o.ACME != nil
 }
 
 // Store holds the certificates of the TLS listeners. It is shared by all loops.
@@ -80,6 +82,7 @@ type Store struct {
 	config   *tls.Config
 	certs    []tls.Certificate
 	byName   map[string][]*tls.Certificate // by host name; a wildcard is its part from the first dot
+	manager  *Manager                      // nil without ACME
 	warnings []string
 	print    string
 	keys     [][32]byte // the first makes tickets
@@ -89,8 +92,10 @@ type Store struct {
 
 // Load reads the files and starts the rotation of ticket keys, which Close ends.
 // The error tells of each file what is wrong and the way out.
-func Load(o Options) (*Store, error) {
-	s := &Store{byName: map[string][]*tls.Certificate{}}
+//
+// m is the manager of o.ACME, and stays the caller's; nil without that.
+func Load(o Options, m *Manager) (*Store, error) {
+	s := &Store{byName: map[string][]*tls.Certificate{}, manager: m}
 	var wrong []error
 	if o.SelfSigned {
 		c, err := selfSigned(o.Names)
@@ -118,7 +123,7 @@ func Load(o Options) (*Store, error) {
 			s.warnings = append(s.warnings, warnings(file, c.Leaf, time.Now())...)
 		}
 	}
-	if len(s.certs) == 0 && len(wrong) == 0 {
+	if len(s.certs) == 0 && len(wrong) == 0 && m == nil {
 		wrong = append(wrong, errors.New("TLS needs a certificate: --tls-cert FILE --tls-key FILE, or --tls-self-signed for trying out"))
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -156,10 +161,13 @@ func (s *Store) configure(o Options) *tls.Config {
 			c.NextProtos = c.NextProtos[:1]
 		}
 	}
+	if s.manager != nil {
+		c.NextProtos = append(c.NextProtos, ALPNChallenge)
+	}
 	if o.NoPostQuantum {
 		c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
-	if len(s.certs) > 1 || slices.ContainsFunc(s.certs, func(c tls.Certificate) bool { return slow(&c) }) {
+	if s.manager != nil || len(s.certs) > 1 || slices.ContainsFunc(s.certs, func(c tls.Certificate) bool { return slow(&c) }) {
 		c.GetCertificate = s.pick
 		c.Certificates = nil // else nobody is asked for a client without SNI
 	}
@@ -188,6 +196,9 @@ func (s *Store) Expiries() (list []Expiry) {
 		c := s.certs[i].Leaf
 		list = append(list, Expiry{cmp.Or(slices.Concat(c.DNSNames, []string{c.Subject.CommonName})[0], c.SerialNumber.String()), c.NotAfter})
 	}
+	if s.manager != nil {
+		list = append(list, s.manager.Expiries()...)
+	}
 	return list
 }
 
@@ -203,6 +214,15 @@ func (s *Store) Close() {
 // pick gives a handshake its certificate.
 func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c := s.choose(h)
+	if s.manager != nil && (c == nil || !s.named(h, c)) {
+		own, err := s.manager.get(h)
+		switch {
+		case own != nil:
+			c = own
+		case c == nil:
+			return nil, err
+		}
+	}
 	if !slow(c) {
 		return c, nil
 	}
@@ -215,9 +235,22 @@ func (s *Store) pick(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return &away, nil
 }
 
+// named reports whether c is for the name that a client asks for, and not only the first
+// of all. A question of an ACME server is never for one of these.
+func (s *Store) named(h *tls.ClientHelloInfo, c *tls.Certificate) bool {
+	if slices.Contains(h.SupportedProtos, ALPNChallenge) {
+		return false
+	}
+	return h.ServerName != "" && c.Leaf.VerifyHostname(h.ServerName) == nil
+}
+
 // slow reports whether a signature with c's key takes longer than others of the
 // loop should wait: RSA needs a millisecond and more, ECDSA 20 us.
 func slow(c *tls.Certificate) bool {
+	if c.Leaf == nil { // made for a challenge
+		_, rsa := c.PrivateKey.(*rsa.PrivateKey)
+		return rsa
+	}
 	_, rsa := c.Leaf.PublicKey.(*rsa.PublicKey)
 	return rsa
 }
@@ -248,6 +281,9 @@ func (s *Store) choose(h *tls.ClientHelloInfo) *tls.Certificate {
 	}
 	switch len(list) {
 	case 0:
+		if len(s.certs) == 0 {
+			return nil
+		}
 		return &s.certs[0]
 	case 1:
 		return list[0]

@@ -120,7 +120,7 @@ func TestErrors(t *testing.T) {
 			}
 			return files
 		}
-		s, err := Load(Options{Certificates: paths(c.certs), Keys: paths(c.keys)})
+		s, err := Load(Options{Certificates: paths(c.certs), Keys: paths(c.keys)}, nil)
 		if err == nil {
 			s.Close()
 			t.Errorf("%s, %s: no error", c.certs, c.keys)
@@ -164,7 +164,7 @@ func TestWarnings(t *testing.T) {
 		}
 		cert, key := issue(t, ecKey(t), now.Add(c.from), now.Add(c.to), names...)
 		file := d.write(c.name+".pem", append(cert, key...)) // the key in the same file
-		s, err := Load(Options{Certificates: []string{file}})
+		s, err := Load(Options{Certificates: []string{file}}, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -234,7 +234,7 @@ func TestPick(t *testing.T) {
 		o.Certificates = append(o.Certificates, d.file(n+".pem"))
 		o.Keys = append(o.Keys, d.file(n+".key"))
 	}
-	s, err := Load(o)
+	s, err := Load(o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestPick(t *testing.T) {
 }
 
 func TestSelfSigned(t *testing.T) {
-	s, err := Load(Options{SelfSigned: true, Names: []string{"edge-1", "10.0.0.7", "localhost", ""}})
+	s, err := Load(Options{SelfSigned: true, Names: []string{"edge-1", "10.0.0.7", "localhost", ""}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestVersionsAndProtocols(t *testing.T) {
 		{Options{HTTP2: true, NoHTTP1: true}, &tls.Config{NextProtos: []string{"http/1.1"}}, tls.VersionTLS13, ""},
 	} {
 		c.o.SelfSigned = true
-		s, err := Load(c.o)
+		s, err := Load(c.o, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,7 +326,7 @@ func TestVersionsAndProtocols(t *testing.T) {
 
 func TestPostQuantum(t *testing.T) {
 	for _, without := range []bool{false, true} {
-		s, err := Load(Options{SelfSigned: true, NoPostQuantum: without})
+		s, err := Load(Options{SelfSigned: true, NoPostQuantum: without}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +343,7 @@ func TestPostQuantum(t *testing.T) {
 func TestResumption(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		for turns := range oldKeys + 2 {
-			s, err := Load(Options{SelfSigned: true})
+			s, err := Load(Options{SelfSigned: true}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -363,17 +363,17 @@ func TestResumption(t *testing.T) {
 		}
 	}
 	// Two gateways, or one before and after a restart, share no key.
-	a, err := Load(Options{SelfSigned: true})
+	a, err := Load(Options{SelfSigned: true}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	b, err := Load(Options{SelfSigned: true})
+	b, err := Load(Options{SelfSigned: true}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	none, err := Load(Options{SelfSigned: true, Rotation: -1})
+	none, err := Load(Options{SelfSigned: true, Rotation: -1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -400,7 +400,7 @@ func (f *first) Put(_ string, s *tls.ClientSessionState) {
 
 // The keys change by themselves: the same ticket is refused sooner or later.
 func TestRotation(t *testing.T) {
-	s, err := Load(Options{SelfSigned: true, Rotation: time.Millisecond})
+	s, err := Load(Options{SelfSigned: true, Rotation: time.Millisecond}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func TestSlowKeysSignElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.pair("rsa", key, "localhost")
-	s, err := Load(Options{Certificates: []string{d.file("rsa.pem")}, Keys: []string{d.file("rsa.key")}})
+	s, err := Load(Options{Certificates: []string{d.file("rsa.pem")}, Keys: []string{d.file("rsa.key")}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,6 +99,7 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	if log.sink == nil {
 		o.Changed = e.changed
 	}
+	o.Told = e.told
 	if o.Epoll {
 		// A loop holds a processor of the runtime while it has work: leave two for the
 		// rest of the program.
@@ -184,6 +185,9 @@ func (e *env) changed(c *accesslog.Endpoint) {
 	line := accesslog.AppendEndpoint(nil, accesslog.Text, c)
 	go e.err.Write(line) // a terminal may be stopped
 }
+
+// told tells what became of a certificate.
+func (e *env) told(line string) { fmt.Fprintln(e.err, printable(line)) }
 
 // bound keeps the client connections below what this process can open.
 func (e *env) bound(p *plan) {

@@ -3,13 +3,17 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/check"
 	"github.com/gatewhy/gatewhy/internal/conf"
 	"github.com/gatewhy/gatewhy/internal/exchange"
@@ -33,6 +37,7 @@ func (g *Gateway) Options() (gateway.Options, error) {
 		o.ListenTLS = append(o.ListenTLS, a.Alternatives[0]...)
 	}
 	g.tls(&o)
+	secure := len(o.ListenTLS) > 0
 	g.client(&o.Client)
 	o.Loops, o.Epoll = g.Engine.Loops, g.Engine.Name == "epoll" || g.Engine.Name == "auto" && loop.HasEpoll
 	var wrong []error
@@ -47,7 +52,8 @@ func (g *Gateway) Options() (gateway.Options, error) {
 		o.Upstreams = append(o.Upstreams, one)
 	})
 	for _, name := range slices.Sorted(maps.Keys(g.Sites)) {
-		s := gateway.Site{Name: name, Hosts: []string{name}}
+		scheme, _, schemed := strings.Cut(strings.ToLower(name), "://")
+		s := gateway.Site{Name: name, Hosts: []string{name}, Redirect: secure && g.TLS.Redirect && name != "any" && name != "*" && !(schemed && scheme == "http")}
 		for i := range g.Sites[name].Routes {
 			r := &g.Sites[name].Routes[i]
 			s.Routes = append(s.Routes, gateway.Route{Match: r.Match.Rule(), To: names[r.Proxy.To]})
@@ -79,8 +85,92 @@ func (g *Gateway) tls(o *gateway.Options) {
 			o.TLS.Names = []string{host}
 		}
 	}
+	o.TLS.ACME = g.acme()
 	o.TLS.Min = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[t.Min]
 	o.TLS.Rotation = orNone(t.Rotation)
+}
+
+// acme says for which names certificates are to be obtained, and how; nil for none.
+func (g *Gateway) acme() *certs.ACME {
+	t := &g.TLS
+	names := g.publicNames()
+	if t.ACME.When == "off" || len(g.Listen.HTTPS) == 0 || len(names) == 0 && t.ACME.Ask == "" {
+		return nil
+	}
+	a := &certs.ACME{Names: names, CA: string(t.ACME.CA), CARoots: t.ACME.Roots, Email: t.ACME.Email, Storage: t.ACME.Storage, Ask: string(t.ACME.Ask)}
+	if a.Storage == "" {
+		a.Storage = stateDir()
+	}
+	port := func(list []Address) int {
+		for _, l := range list {
+			if l.Place != nil && l.Port != 0 {
+				if ip := l.Alternatives[0][0].IP.Addr(); !ip.IsUnspecified() {
+					a.Host = ip.String()
+				}
+				return int(l.Port)
+			}
+		}
+		return 0
+	}
+	a.HTTPPort, a.TLSPort = port(g.Listen.HTTP), port(g.Listen.HTTPS)
+	return a
+}
+
+// publicNames are the sites that TLS is spoken for, whose names a public authority could
+// make certificates for, and that none of the certificates is for.
+func (g *Gateway) publicNames() (list []string) {
+	for _, name := range slices.Sorted(maps.Keys(g.Sites)) {
+		host := name
+		if scheme, rest, ok := strings.Cut(name, "://"); ok {
+			if strings.EqualFold(scheme, "http") {
+				continue
+			}
+			host = rest
+		}
+		host = strings.ToLower(strings.TrimSuffix(host, "."))
+		if strings.HasPrefix(host, "any.") || !certs.Public(host) || g.certified(host) || slices.Contains(list, host) {
+			continue
+		}
+		list = append(list, host)
+	}
+	return list
+}
+
+// certified reports whether one of the certificate files is for that host. What cannot be
+// read is told elsewhere.
+func (g *Gateway) certified(host string) bool {
+	return slices.ContainsFunc(g.TLS.Certificates, func(c Certificate) bool {
+		b, err := os.ReadFile(c.Cert)
+		if err != nil {
+			return false
+		}
+		for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type == "CERTIFICATE" {
+				leaf, err := x509.ParseCertificate(block.Bytes)
+				return err == nil && leaf.VerifyHostname(host) == nil
+			}
+		}
+		return false
+	})
+}
+
+// stateDir is where a program keeps what it must not lose: what systemd says, else
+// /var/lib/gatewhy for root, else the user's own (XDG Base Directory Specification).
+func stateDir() string {
+	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return filepath.Join(dir, "certificates")
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/gatewhy/certificates"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "gatewhy", "certificates")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = os.TempDir()
+	}
+	return filepath.Join(home, ".local", "share", "gatewhy", "certificates")
 }
 
 // orNone is a duration for options in which 0 means their default, and below 0

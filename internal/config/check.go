@@ -317,9 +317,10 @@ func (c *checker) listeners() {
 	g := c.Gateway
 	_, written := c.Places[listenPath]
 	certificate := len(g.TLS.Certificates) > 0 || g.TLS.SelfSigned
+	obtained := g.TLS.ACME.When != "off" && (len(g.publicNames()) > 0 || g.TLS.ACME.Ask != "")
 	if !written {
 		g.Listen.HTTP = []Address{defaultAddress(":80")}
-		if certificate {
+		if certificate || obtained {
 			g.Listen.HTTPS = []Address{defaultAddress(":443")}
 		}
 	}
@@ -351,9 +352,9 @@ func (c *checker) listeners() {
 	if len(all) == 0 && written && c.sound(listenPath) && c.Places[listenPath].Value.Text() != "" {
 		c.add(conf.Problem{Name: "missing_key", Message: "`listen` has neither `http` nor `https`", At: c.key(listenPath, "listens nowhere")}, listenPath)
 	}
-	if len(g.Listen.HTTPS) > 0 && !certificate {
+	if len(g.Listen.HTTPS) > 0 && !certificate && !obtained {
 		c.add(conf.Problem{Name: "tls_without_certificate", Message: "an HTTPS listener needs a certificate, and there is none", At: c.value(listenPath.Key("https"), "speaks TLS"),
-			Help: "name one: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`, or try out with `tls: { self-signed: true }`"}, listenPath.Key("https"))
+			Help: "name one: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`, or try out with `tls: { self-signed: true }`; for a site with a public name one is obtained"}, listenPath.Key("https"))
 	}
 	if len(g.Listen.HTTPS) == 0 && certificate && len(all) > 0 {
 		at := tlsPath.Key("certificates")

@@ -113,6 +113,10 @@ type TLS struct {
 	Certificates []Certificate `conf:"certificates,short" aka:"certificate,certs"`
 	// Make a certificate for localhost and this host at the start: for trying out.
 	SelfSigned bool `conf:"self-signed" flag:"tls-self-signed" aka:"internal"`
+	// Obtain certificates of an authority that speaks ACME: for public names of sites that no certificate is for.
+	ACME ACME `conf:"acme" aka:"letsencrypt,automatic-https,auto_https"`
+	// Requests in plain HTTP for a site that has TLS get a redirect to it (308); the site any, and keys with http://, never.
+	Redirect bool `conf:"redirect" aka:"https-redirect,force-https"`
 	// The least version, 1.2 or 1.3; a few clients older than 2019 lack 1.3.
 	Min string `conf:"min-version" flag:"tls-min" enum:"1.2,1.3" aka:"min,protocols,versions"`
 	// Offer the key exchange X25519MLKEM768; it costs both sides some 100us a full handshake.
@@ -122,7 +126,29 @@ type TLS struct {
 }
 
 // Default implements the defaults.
-func (t *TLS) Default() { t.Min, t.PostQuantum, t.Rotation = "1.2", true, certs.DefaultRotation }
+func (t *TLS) Default() {
+	t.Redirect, t.Min, t.PostQuantum, t.Rotation = true, "1.2", true, certs.DefaultRotation
+}
+
+// ACME is how certificates are obtained. To use an authority means to agree to its
+// terms.
+type ACME struct {
+	// auto obtains certificates for public names of sites that no certificate is for, where there is an HTTPS listener; off obtains none.
+	When string `conf:"when,short" enum:"auto,off" aka:"mode,enabled"`
+	// Whom the authority tells of what it must tell; nobody unless set.
+	Email string `conf:"email,env" aka:"contact"`
+	// The URL of the authority's directory; Let's Encrypt unless set.
+	CA DirectoryURL `conf:"ca,env" aka:"directory,server,issuer"`
+	// PEM file of the authorities that the server of ca is verified by; those of the system unless set.
+	Roots string `conf:"ca-root,file,env" aka:"ca_root,root"`
+	// The directory for accounts, keys and certificates; /var/lib/gatewhy or the user's own unless set.
+	Storage string `conf:"storage,file,env" aka:"dir,directory,data"`
+	// A URL that is asked, with ?domain=NAME, whether to obtain one for another name that a client comes with; 200 is a yes.
+	Ask DirectoryURL `conf:"ask,env" aka:"on-demand,on_demand_tls"`
+}
+
+// Default implements the defaults.
+func (a *ACME) Default() { a.When = "auto" }
 
 // Certificate is a certificate and its key.
 type Certificate struct {

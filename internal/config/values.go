@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +125,25 @@ func (s *Statuses) UnmarshalText(b []byte) (err error) {
 func (s Statuses) MarshalText() ([]byte, error) {
 	return []byte(check.FormatStatus(s.Least, s.Most)), nil
 }
+
+// DirectoryURL is an absolute http or https URL.
+type DirectoryURL string
+
+// Noun implements the word for messages.
+func (*DirectoryURL) Noun() string { return "URL" }
+
+// UnmarshalText reads a URL.
+func (u *DirectoryURL) UnmarshalText(b []byte) error {
+	v, err := url.Parse(string(b))
+	if err != nil || v.Scheme != "http" && v.Scheme != "https" || v.Host == "" || v.User != nil || v.Fragment != "" {
+		return fromText("", string(b), "write a whole URL, as in https://acme.example.org/directory")
+	}
+	*u = DirectoryURL(b)
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (u DirectoryURL) MarshalText() ([]byte, error) { return []byte(u), nil }
 
 // FieldName is the name of a field for ids.
 type FieldName string

@@ -101,6 +101,9 @@ func (x *Exchange) own(status int, fields, body []byte) *fault.Fault {
 	x.Trail.Status = status
 	back := message.Back{Minor: r.minor, Body: message.Sized, Length: int64(len(body)), Close: r.close, Via: x.via}
 	r.head, r.body = x.Client.AppendOwn(r.head[:0], status, fields, &back), r.body[:0]
+	if r.toHead {
+		r.kind = message.NoBody
+	}
 	return x.FinishWith(body)
 }
 

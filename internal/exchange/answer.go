@@ -103,6 +103,12 @@ func (x *Exchange) answer(status int) {
 	t.Ended = x.Stamp()
 }
 
+// Answer answers in the place of an upstream, with fields that are whole lines.
+func (x *Exchange) Answer(status int, fields, body []byte) *fault.Fault {
+	dated := append(append(append([]byte("Date: "), x.server.date(x.Loop.Wall())...), "\r\n"...), fields...)
+	return x.own(status, dated, body)
+}
+
 func (x *Exchange) accept() []byte {
 	if x.Request.Head.Raw == nil {
 		return nil

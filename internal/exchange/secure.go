@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/accesslog"
+	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/trail"
 )
@@ -50,6 +51,9 @@ func (s *Server) secure(c *conn) bool {
 		return false
 	}
 	state := t.ConnectionState()
+	if state.NegotiatedProtocol == certs.ALPNChallenge {
+		return false // the handshake was the question, and the answer (RFC 8737 §3)
+	}
 	if state.DidResume {
 		s.shakes.Resumed++
 	} else {

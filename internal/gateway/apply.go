@@ -69,6 +69,7 @@ type generation struct {
 	client    *exchange.Options // as the loops have it
 	graph     *graph
 	certs     *certs.Store
+	acme      *certs.Manager
 	listeners []*listener
 	opened    []*listener // of these, those that were not open before
 }
@@ -85,7 +86,7 @@ func (g *Gateway) prepare(o *Options) (n *generation, err error) {
 	if len(o.Listen)+len(o.ListenTLS) == 0 {
 		return nil, errors.New("no address to listen on: give one, such as :8080")
 	}
-	n = &generation{o: o, certs: g.certs}
+	n = &generation{o: o, certs: g.certs, acme: g.acme}
 	defer func() {
 		if err == nil {
 			return
@@ -95,6 +96,9 @@ func (g *Gateway) prepare(o *Options) (n *generation, err error) {
 		}
 		if n.certs != nil && n.certs != g.certs {
 			n.certs.Close()
+		}
+		if n.acme != nil && n.acme != g.acme {
+			n.acme.Close()
 		}
 	}()
 	var wrong []error
@@ -117,15 +121,28 @@ func (g *Gateway) prepare(o *Options) (n *generation, err error) {
 // clients then go on with their sessions.
 func (n *generation) certify(g *Gateway) error {
 	if len(n.o.ListenTLS) == 0 {
-		n.certs = nil
+		n.certs, n.acme = nil, nil
 		return nil
 	}
-	n.o.TLS.HTTP2, n.o.TLS.NoHTTP1 = !n.o.Client.NoHTTP2, n.o.Client.NoHTTP1
-	same := g.certs != nil && reflect.DeepEqual(n.o.TLS, g.o.TLS)
-	if same && len(n.o.TLS.Certificates) == 0 {
-		return nil // the one that was made at the start
+	if a := n.o.TLS.ACME; a == nil {
+		n.acme = nil
+	} else if g.acme == nil || !g.acme.Same(*a) {
+		tell := n.o.Told
+		if tell == nil {
+			tell = func(string) {}
+		}
+		var err error
+		if n.acme, err = certs.NewManager(*a, tell); err != nil {
+			n.acme = g.acme
+			return err
+		}
 	}
-	store, err := certs.Load(n.o.TLS)
+	n.o.TLS.HTTP2, n.o.TLS.NoHTTP1 = !n.o.Client.NoHTTP2, n.o.Client.NoHTTP1
+	same := g.certs != nil && n.acme == g.acme && reflect.DeepEqual(n.o.TLS, g.o.TLS)
+	if same && len(n.o.TLS.Certificates) == 0 {
+		return nil // the manager's, and the one that was made at the start
+	}
+	store, err := certs.Load(n.o.TLS, n.acme)
 	if err != nil {
 		n.certs = g.certs
 		return err
@@ -160,10 +177,10 @@ func (n *generation) listen(g *Gateway) error {
 // swap puts a generation in the place of the one before, if there was one.
 func (g *Gateway) swap(n *generation) {
 	old := g.graph.Load()
-	oldCerts, oldListeners := g.certs, g.listeners
+	oldCerts, oldListeners, oldACME := g.certs, g.listeners, g.acme
 	g.mu.Lock()
 	client := g.o.Client
-	g.o, g.certs, g.listeners = *n.o, n.certs, n.listeners
+	g.o, g.certs, g.acme, g.listeners = *n.o, n.certs, n.acme, n.listeners
 	g.name(&client)
 	n.client = new(exchange.Options)
 	*n.client = g.o.Client
@@ -181,6 +198,12 @@ func (g *Gateway) swap(n *generation) {
 		}
 	}
 	g.own.Store(&own)
+	g.asked.Store(n.acme)
+	port := uint32(0)
+	if len(n.o.ListenTLS) > 0 {
+		port = uint32(g.listeners[len(n.o.Listen)].Addr().IP.Port())
+	}
+	g.port.Store(port)
 
 	// The new parts are there on each loop before the first request can meet them.
 	for _, s := range n.graph.services {
@@ -234,6 +257,12 @@ func (g *Gateway) swap(n *generation) {
 	}
 	if oldCerts != nil && oldCerts != g.certs {
 		oldCerts.Close()
+	}
+	if oldACME != nil && oldACME != g.acme {
+		oldACME.Close()
+	}
+	if g.acme != nil { // now there is somebody to answer what the authority asks
+		g.acme.Manage(n.o.TLS.ACME.Names)
 	}
 }
 

@@ -58,6 +58,9 @@ type Options struct {
 	Link http2.LinkOptions
 	// Check says how the endpoints of Upstream are looked at.
 	Check check.Options
+	// Told hears in a line what becomes of certificates that are obtained. It is called
+	// from any goroutine, and may be nil.
+	Told func(string)
 	// Changed hears of each endpoint that comes to another state, besides the access
 	// log. It is called from any loop, must not wait, and may be nil.
 	Changed func(*accesslog.Endpoint)
@@ -114,16 +117,19 @@ type Gateway struct {
 	servers []*exchange.Server // by loop
 	graph   atomic.Pointer[graph]
 	own     atomic.Pointer[[]netip.AddrPort]
-	log     *accesslog.Sink           // nil if there is none; it never changes
-	tell    func(*accesslog.Endpoint) // likewise
+	asked   atomic.Pointer[certs.Manager] // acme, for the loops
+	port    atomic.Uint32                 // of the first TLS listener, 0 if there is none
+	log     *accesslog.Sink               // nil if there is none; it never changes
+	tell    func(*accesslog.Endpoint)     // likewise
 
 	applying sync.Mutex // held by Apply and Drain, which change the below
 	stopped  atomic.Bool
 
 	mu        sync.Mutex // held while the below are changed, and by others who read them
 	o         Options
-	certs     *certs.Store // nil without ListenTLS
-	listeners []*listener  // those of Listen, then those of ListenTLS
+	certs     *certs.Store   // nil without ListenTLS
+	acme      *certs.Manager // nil without certificates that are obtained
+	listeners []*listener    // those of Listen, then those of ListenTLS
 
 	counting   sync.Mutex
 	handshakes exchange.Handshakes // as of the last count
@@ -384,5 +390,8 @@ func (g *Gateway) Drain(most time.Duration) {
 	g.engine.Close()
 	if g.certs != nil {
 		g.certs.Close()
+	}
+	if g.acme != nil {
+		g.acme.Close()
 	}
 }

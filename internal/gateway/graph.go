@@ -24,6 +24,9 @@ type Site struct {
 	Name   string // what logs call it; "" means its first host
 	Hosts  []string
 	Routes []Route
+	// Redirect sends requests that come in plain HTTP to the same URL with https, where
+	// there is a TLS listener.
+	Redirect bool
 }
 
 // Route is a rule of a site.
@@ -61,6 +64,7 @@ func (o *Options) all() []Upstream {
 type graph struct {
 	table    *route.Table
 	owners   [][]*service // by site and route
+	redirect []bool       // by site
 	services []*service   // in the order of the options
 }
 
@@ -136,7 +140,7 @@ func (g *Gateway) compile(o *Options, from *graph) (*graph, error) {
 			}
 			owners = append(owners, to)
 		}
-		rules, n.owners = append(rules, r), append(n.owners, owners)
+		rules, n.owners, n.redirect = append(rules, r), append(n.owners, owners), append(n.redirect, s.Redirect)
 	}
 	var err error
 	if n.table, err = route.Compile(rules); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/certs"
 	"github.com/gatewhy/gatewhy/internal/exchange"
 	"github.com/gatewhy/gatewhy/internal/loop"
 	"github.com/gatewhy/gatewhy/internal/route"
@@ -25,6 +26,9 @@ type router struct {
 // path: an exchange keeps the answerer that it got here.
 func (r *router) Route(x *exchange.Exchange) (exchange.Responder, *fault.Fault) {
 	g := r.g.graph.Load()
+	if m := r.g.asked.Load(); m != nil && !x.Secure() && bytes.HasPrefix(x.Trail.Path, []byte(certs.ChallengePath)) {
+		return &challenge{m, x.Loop}, nil
+	}
 	r.asked = route.Request{Head: &x.Request.Head, Secure: x.Secure()}
 	if g.table.AsksClient() {
 		r.asked.Client = x.ClientIP()
@@ -32,6 +36,21 @@ func (r *router) Route(x *exchange.Exchange) (exchange.Responder, *fault.Fault) 
 	found := r.finder.Find(g.table, &r.asked)
 	if found.Site >= 0 {
 		x.Trail.Site = g.table.SiteName(found.Site)
+		if g.redirect[found.Site] && !r.asked.Secure {
+			if port := r.g.port.Load(); port != 0 {
+				return redirect(port), nil
+			}
+		}
+	}
+	if found.Outcome == route.NoSite && !r.asked.Secure {
+		// It may be there with TLS.
+		r.asked.Secure = true
+		also := r.finder.Find(g.table, &r.asked)
+		r.asked.Secure = false
+		if port := r.g.port.Load(); also.Site >= 0 && port != 0 && g.redirect[also.Site] {
+			x.Trail.Site = g.table.SiteName(also.Site)
+			return redirect(port), nil
+		}
 	}
 	if found.Outcome != route.Owned {
 		return nil, r.missed(x, g.table, found)
