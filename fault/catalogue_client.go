@@ -18,7 +18,7 @@ var client = []Row{
 		},
 		Fix: []string{
 			"use http:// for this port, or connect to the port that speaks TLS",
-			"switch off send-proxy (HAProxy) or proxy_protocol (nginx, cloud balancer) in the hop before the gateway",
+			"name the hop in front in --proxy-protocol (listen: proxy-protocol), or switch its send-proxy (HAProxy) or proxy_protocol (nginx, cloud balancer) off",
 			"let the client speak HTTP/1.1: `curl --http1.1`",
 		},
 		Related: []ID{RequestLineMalformed, TLSOnPlainPort},

@@ -22,6 +22,7 @@ func (x *Exchange) fail(f *fault.Fault) {
 	x.impatient(f)
 	t.Fault = f
 	x.nameIncident()
+	x.nameRefused()
 	row := f.Row()
 	switch {
 	case r.whole:

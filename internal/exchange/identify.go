@@ -128,12 +128,25 @@ func (x *Exchange) nameRequest(dst []byte) []byte {
 	if x.conn.proxy && n == 1 && isID(given) {
 		dst = append(dst, given...)
 	} else {
-		var id [16]byte
-		x.server.random(id[:])
-		dst = tracecontext.AppendHex(dst, id[:])
+		dst = x.server.appendID(dst)
 	}
 	x.Trail.RequestID = append(x.idText[:0], dst[from:]...)
 	return append(dst, "\r\n"...)
+}
+
+// appendID appends an id of ours.
+func (s *Server) appendID(dst []byte) []byte {
+	var id [16]byte
+	s.random(id[:])
+	return tracecontext.AppendHex(dst, id[:])
+}
+
+// nameRefused gives an id to a request that was refused before it got one: what its head
+// says is not to be believed, if it has one.
+func (x *Exchange) nameRefused() {
+	if x.Opts.RequestID != "" && len(x.Trail.RequestID) == 0 {
+		x.Trail.RequestID = x.server.appendID(x.idText[:0])
+	}
 }
 
 // isID reports whether v is an id as people make them: letters, digits, and the

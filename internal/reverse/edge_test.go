@@ -419,6 +419,20 @@ func TestRequestIDOfFailure(t *testing.T) {
 	})
 }
 
+// So does one that was refused before anybody could read an id in it.
+func TestRequestIDOfRefusal(t *testing.T) {
+	s := defaults(answering(okAnswer))
+	s.Client.RequestID, s.Client.ReplyRequestID, s.Client.TrustedProxies = "X-Request-Id", true, networks
+	s.play(t, func(st *stage) {
+		cl := st.clientFrom("10.1.1.1")
+		cl.say("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\nbad name: x\r\n\r\n")
+		a := cl.answer("GET")
+		if id := string(st.last().RequestID); a.Status != 400 || !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(id) || !slices.Equal(a.Header["X-Request-Id"], []string{id}) {
+			t.Errorf("%+v, id %q", a, id)
+		}
+	})
+}
+
 func TestTrace(t *testing.T) {
 	const given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	for _, c := range []struct {
