@@ -81,7 +81,7 @@ func gone() *trail.Trail {
 func secure() *trail.Trail {
 	t := good()
 	t.Scheme, t.Major, t.Minor = "https", 2, 0
-	t.TLS = &trail.TLS{Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "shop.\x1bexample.org", Resumed: true}
+	t.TLS = &trail.TLS{Version: "1.3", Cipher: "TLS_AES_128_GCM_SHA256", ALPN: "h2", SNI: "shop.\x1bexample.org", Resumed: true, Client: "CN=anna,O=Shop"}
 	t.RequestID = []byte("a\"b")
 	t.Trace, t.Span, t.Site = [16]byte{0x4b, 0xf9, 15: 0x36}, [8]byte{7: 0xb7}, "shop.example.org"
 	return t

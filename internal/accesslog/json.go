@@ -99,6 +99,7 @@ func appendTLS(dst []byte, s *trail.TLS) []byte {
 	dst = appendString(dst, "tls.cipher", s.Cipher)
 	dst = appendString(dst, "tls.next_protocol", s.ALPN)
 	dst = appendString(dst, "tls.client.server_name", s.SNI)
+	dst = appendString(dst, "tls.client.subject", s.Client)
 	if s.Resumed {
 		dst = append(dst, `,"tls.resumed":true`...)
 	}

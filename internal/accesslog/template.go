@@ -350,7 +350,13 @@ var fills = map[string]filler{
 		}
 		return t.TLS.ALPN
 	}),
-	"tls.resumed":               yes(func(t *trail.Trail) bool { return t.TLS != nil && t.TLS.Resumed }),
+	"tls.resumed": yes(func(t *trail.Trail) bool { return t.TLS != nil && t.TLS.Resumed }),
+	"tls.client.subject": of(func(t *trail.Trail) string {
+		if t.TLS == nil {
+			return ""
+		}
+		return t.TLS.Client
+	}),
 	"site":                      of(func(t *trail.Trail) string { return t.Site }),
 	"http.route":                of(func(t *trail.Trail) string { return t.Route }),
 	"http.response.status_code": fillStatus,

@@ -83,7 +83,7 @@ func TestTemplates(t *testing.T) {
 			"attempts=2 bytes.body=1893 bytes.in=412 bytes.out=1893 client.address=203.0.113.9 cut=- duration_ms=31.2 duration_s=0.031 error.type=http_protocol_error fault=header_name_bad_char" +
 				" http.request.method=GET http.response.status_code=502 http.route=cart incident=7K3QM2VX network.protocol.version=1.1 notices=0 request_id=id-1" +
 				" request_line=GET / HTTP/1.1 rescued=false rpc.grpc.status_code=- server.address=shop.example.org server.port=- site=shop.example.org span_id=0000000000000001 state=PH" +
-				" t.await=11.7 t.body=- t.connect=0.9 t.head=2.8 t.parse=0.1 t.reply=0.4 t.resolve=- t.secure=- t.send=0.2 time_local=22/Nov/2026:03:44:07 -0530 tls.cipher=- tls.client.server_name=- tls.next_protocol=- tls.protocol.version=- tls.resumed=- trace_id=ab000000000000000000000000000000" +
+				" t.await=11.7 t.body=- t.connect=0.9 t.head=2.8 t.parse=0.1 t.reply=0.4 t.resolve=- t.secure=- t.send=0.2 time_local=22/Nov/2026:03:44:07 -0530 tls.cipher=- tls.client.server_name=- tls.client.subject=- tls.next_protocol=- tls.protocol.version=- tls.resumed=- trace_id=ab000000000000000000000000000000" +
 				" ts=2026-11-22T09:14:07.221Z upstream=cart upstream.address=10.0.0.12:8080 upstream.status_code=200 url.path=/cart url.query=page=2 url.scheme=http" +
 				" user.name=- withheld=- http.request.header.NAME=- "},
 	} {

@@ -360,7 +360,7 @@ func (m *Manager) Expiries() (list []Expiry) {
 	slices.Sort(names)
 	for _, n := range names {
 		if c := m.find(n); c != nil {
-			list = append(list, Expiry{n, c.Leaf.NotAfter})
+			list = append(list, Expiry{n, c.Leaf.NotAfter, c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)})
 		}
 	}
 	return list

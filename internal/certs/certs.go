@@ -23,6 +23,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,11 @@ type Options struct {
 	SelfSigned bool
 	Names      []string
 
+	// ClientCAs is a PEM file with the authorities that certificates of clients must lead
+	// to; "" asks clients for none. With ClientsMay a client may have none, but no wrong one.
+	ClientCAs  string
+	ClientsMay bool
+
 	// Min is the least version: tls.VersionTLS12, which 0 means, or tls.VersionTLS13.
 	Min uint16
 	// HTTP2 offers h2 to clients (ALPN), and prefers it.
@@ -83,6 +89,7 @@ type Store struct {
 	certs    []tls.Certificate
 	byName   map[string][]*tls.Certificate // by host name; a wildcard is its part from the first dot
 	manager  *Manager                      // nil without ACME
+	clients  []byte                        // PEM of the authorities of clients
 	warnings []string
 	print    string
 	keys     [][32]byte // the first makes tickets
@@ -136,6 +143,21 @@ func Load(o Options, m *Manager) (*Store, error) {
 		}
 	}
 	s.config = s.configure(o)
+	if o.ClientCAs != "" {
+		pem, err := os.ReadFile(o.ClientCAs)
+		if err != nil {
+			return nil, fmt.Errorf("the authorities of clients' certificates: %w", err)
+		}
+		s.clients = pem
+		s.config.ClientCAs = x509.NewCertPool()
+		if !s.config.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate that clients could be verified by", o.ClientCAs)
+		}
+		s.config.ClientAuth = tls.RequireAndVerifyClientCert
+		if o.ClientsMay {
+			s.config.ClientAuth = tls.VerifyClientCertIfGiven
+		}
+	}
 	if o.Rotation >= 0 {
 		s.Rotate()
 		s.stop = make(chan struct{})
@@ -188,13 +210,15 @@ func (s *Store) Warnings() []string { return s.warnings }
 type Expiry struct {
 	Name     string // the first that it is for
 	NotAfter time.Time
+	// Life is how long it is good for in all.
+	Life time.Duration
 }
 
 // Expiries are those of all certificates, in the order of the options.
 func (s *Store) Expiries() (list []Expiry) {
 	for i := range s.certs {
 		c := s.certs[i].Leaf
-		list = append(list, Expiry{cmp.Or(slices.Concat(c.DNSNames, []string{c.Subject.CommonName})[0], c.SerialNumber.String()), c.NotAfter})
+		list = append(list, Expiry{cmp.Or(slices.Concat(c.DNSNames, []string{c.Subject.CommonName})[0], c.SerialNumber.String()), c.NotAfter, c.NotAfter.Sub(c.NotBefore)})
 	}
 	if s.manager != nil {
 		list = append(list, s.manager.Expiries()...)
@@ -368,7 +392,17 @@ func fingerprint(der []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
 }
 
+// SameClients reports whether the file still holds the authorities of clients that s was
+// loaded with. One that cannot be read does not.
+func (s *Store) SameClients(file string) bool {
+	if file == "" {
+		return s.clients == nil
+	}
+	pem, err := os.ReadFile(file)
+	return err == nil && bytes.Equal(pem, s.clients)
+}
+
 // Same reports whether both hold the same certificates in the same order.
 func (s *Store) Same(o *Store) bool {
-	return slices.EqualFunc(s.certs, o.certs, func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) })
+	return bytes.Equal(s.clients, o.clients) && slices.EqualFunc(s.certs, o.certs, func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) })
 }

@@ -163,6 +163,7 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	if p.sources != nil || len(p.certificateFiles()) > 0 || p.loaded != nil {
 		s.begin(s.watch)
 	}
+	s.begin(s.remind)
 	s.wait(signals)
 	s.mu.Lock()
 	s.ending = true

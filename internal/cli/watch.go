@@ -71,14 +71,14 @@ func (w *watcher) look(files []string) (changed []string) {
 	return changed
 }
 
-// certificateFiles are the files of certificates and keys that the plan names.
+// certificateFiles are the files of certificates, keys and authorities that the plan names.
 func (p *plan) certificateFiles() (list []string) {
 	o := &p.options
 	list = append(list, o.TLS.Certificates...)
 	list = append(list, o.TLS.Keys...)
-	list = append(list, o.UpstreamCertificate, o.UpstreamKey)
+	list = append(list, o.TLS.ClientCAs, o.UpstreamCertificate, o.UpstreamKey, o.UpstreamCA)
 	for i := range o.Upstreams {
-		list = append(list, o.Upstreams[i].CertificateFile, o.Upstreams[i].KeyFile)
+		list = append(list, o.Upstreams[i].CertificateFile, o.Upstreams[i].KeyFile, o.Upstreams[i].CAFile)
 	}
 	slices.Sort(list)
 	return slices.DeleteFunc(slices.Compact(list), func(f string) bool { return f == "" })

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -86,6 +85,7 @@ func (g *Gateway) tls(o *gateway.Options) {
 		}
 	}
 	o.TLS.ACME = g.acme()
+	o.TLS.ClientCAs, o.TLS.ClientsMay = t.Clients.CA, t.Clients.Optional
 	o.TLS.Min = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[t.Min]
 	o.TLS.Rotation = orNone(t.Rotation)
 }
@@ -191,6 +191,7 @@ func (g *Gateway) client(c *exchange.Options) {
 		c.TrustedProxies = append(c.TrustedProxies, n.Prefix)
 	}
 	c.Forwarded = map[string]exchange.Forwarded{"x": exchange.ForwardedX, "rfc7239": exchange.ForwardedRFC7239, "both": exchange.ForwardedBoth}[g.Forwarded]
+	c.ClientCert = g.TLS.Clients.Forward
 	c.RequestID, c.ReplyRequestID = string(g.RequestID.Field), g.RequestID.Reply
 	c.Trace, c.TraceSample = g.Trace.On, g.Trace.Sample
 	for _, n := range g.Listen.ProxyProtocol {
@@ -216,7 +217,7 @@ func limit(l *http1.Limits, head, line, start conf.Size, fields int, body conf.S
 
 // options are those of one upstream.
 func (u *Upstream) options(name string) (gateway.Upstream, error) {
-	o := gateway.Upstream{Reverse: gateway.Defaults().Reverse, CertificateFile: u.TLS.Cert, KeyFile: u.TLS.Key}
+	o := gateway.Upstream{Reverse: gateway.Defaults().Reverse, CertificateFile: u.TLS.Cert, KeyFile: u.TLS.Key, CAFile: u.TLS.CA}
 	o.Name = name
 	for _, e := range u.To {
 		for _, t := range e.To.List {
@@ -263,16 +264,5 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 		Rise: h.Rise, Fall: h.Fall, Least: h.Status.Least, Most: h.Status.Most}
 	o.Link.Streams = u.Pool.Streams
 	o.Link.Ping, o.Link.Pong = orNone(t.Ping), min(t.Ping, http2.DefaultPong)
-	if u.TLS.CA == "" {
-		return o, nil
-	}
-	pem, err := os.ReadFile(u.TLS.CA)
-	if err != nil {
-		return o, err
-	}
-	o.CA = x509.NewCertPool()
-	if !o.CA.AppendCertsFromPEM(pem) {
-		return o, fmt.Errorf("%s holds no certificate", u.TLS.CA)
-	}
 	return o, nil
 }

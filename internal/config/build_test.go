@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatewhy/gatewhy/internal/gateway"
+	"github.com/gatewhy/gatewhy/internal/loop"
 )
 
 // A gateway that is started from a configuration does what it says.
@@ -144,13 +146,25 @@ func TestOptionsReadFiles(t *testing.T) {
 	if l.Report.Failed() {
 		t.Fatal(rendered(l.Report))
 	}
-	if _, err := l.Gateway.Options(); err == nil || !strings.Contains(err.Error(), "holds no certificate") {
+	o, err := l.Gateway.Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Listen = []loop.Address{{IP: netip.MustParseAddrPort("127.0.0.1:0")}}
+	start := func() error {
+		g, err := gateway.Start(o)
+		if err == nil {
+			g.Drain(time.Second)
+		}
+		return err
+	}
+	if err := start(); err == nil || !strings.Contains(err.Error(), "holds no certificate") {
 		t.Error(err)
 	}
 	if err := os.Remove(ca); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Gateway.Options(); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if err := start(); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Error(err)
 	}
 	if again := Load(Source{Path: path}); !strings.Contains(rendered(again.Report), "missing_file") {

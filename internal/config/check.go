@@ -540,6 +540,9 @@ func (c *checker) duplicates(u *Upstream, at conf.Path) {
 
 // certificates reads the files of the TLS section.
 func (c *checker) certificates() {
+	if ca := c.Gateway.TLS.Clients.CA; ca != "" {
+		c.authorities(ca, tlsPath.Key("clients").Key("ca"))
+	}
 	for i, cert := range c.Gateway.TLS.Certificates {
 		if cert.Cert != "" {
 			c.pair(cert.Cert, cert.Key, tlsPath.Key("certificates").Index(i).Key("cert"), tlsPath.Key("certificates").Index(i).Key("key"))
@@ -594,14 +597,19 @@ func (c *checker) file(path string, at conf.Path) ([]byte, bool) {
 	return nil, false
 }
 
+// authorities reads a file of certificates that others lead to.
+func (c *checker) authorities(path string, at conf.Path) {
+	if b, ok := c.file(path, at); ok && !strings.Contains(string(b), "-----BEGIN CERTIFICATE-----") {
+		c.add(conf.Problem{Name: "bad_certificate", Message: fmt.Sprintf("`%s` holds no certificate", filepath.Base(path)), At: c.value(at, "not PEM"),
+			Help: "it must hold PEM blocks, -----BEGIN CERTIFICATE-----"}, at)
+	}
+}
+
 // ca reads the files of an upstream's TLS.
 func (c *checker) ca(u *Upstream, at conf.Path) {
 	at = at.Key("tls")
 	if u.TLS.CA != "" {
-		if b, ok := c.file(u.TLS.CA, at.Key("ca")); ok && !strings.Contains(string(b), "-----BEGIN CERTIFICATE-----") {
-			c.add(conf.Problem{Name: "bad_certificate", Message: fmt.Sprintf("`%s` holds no certificate", filepath.Base(u.TLS.CA)), At: c.value(at.Key("ca"), "not PEM"),
-				Help: "it must hold PEM blocks, -----BEGIN CERTIFICATE-----"}, at.Key("ca"))
-		}
+		c.authorities(u.TLS.CA, at.Key("ca"))
 	}
 	switch {
 	case u.TLS.Cert != "":

@@ -113,6 +113,8 @@ type TLS struct {
 	Certificates []Certificate `conf:"certificates,short" aka:"certificate,certs"`
 	// Make a certificate for localhost and this host at the start: for trying out.
 	SelfSigned bool `conf:"self-signed" flag:"tls-self-signed" aka:"internal"`
+	// Certificates that clients must show.
+	Clients TLSClients `conf:"clients" aka:"client-auth,client_auth,mtls,mutual"`
 	// Obtain certificates of an authority that speaks ACME: for public names of sites that no certificate is for.
 	ACME ACME `conf:"acme" aka:"letsencrypt,automatic-https,auto_https"`
 	// Requests in plain HTTP for a site that has TLS get a redirect to it (308); the site any, and keys with http://, never.
@@ -128,6 +130,16 @@ type TLS struct {
 // Default implements the defaults.
 func (t *TLS) Default() {
 	t.Redirect, t.Min, t.PostQuantum, t.Rotation = true, "1.2", true, certs.DefaultRotation
+}
+
+// TLSClients is what clients must show (mutual TLS).
+type TLSClients struct {
+	// PEM file of the authorities that certificates of clients must lead to; clients are not asked for any unless set.
+	CA string `conf:"ca,short,file,env" flag:"tls-client-ca" aka:"ca-file,ssl_client_certificate,trusted_ca_certs"`
+	// A client may come without a certificate, but not with a wrong one.
+	Optional bool `conf:"optional" flag:"tls-client-optional"`
+	// Tell upstreams of the certificate in the field Client-Cert (RFC 9440), which clients cannot send themselves then.
+	Forward bool `conf:"forward" flag:"tls-client-forward"`
 }
 
 // ACME is how certificates are obtained. To use an authority means to agree to its

@@ -95,6 +95,9 @@ type Options struct {
 	Detail Detail
 	// Contact is an email address or URL that error pages offer; "" for none.
 	Contact string
+	// ClientCert tells upstreams of the certificate that a client was verified by, in the
+	// field Client-Cert (RFC 9440), and keeps clients from saying so themselves.
+	ClientCert bool
 	// Forwarded says in which fields proxies in front tell of the client, and upstreams
 	// are told.
 	Forwarded Forwarded

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,6 +26,15 @@ func (x *Exchange) identify() {
 	}
 	if o.Forwarded != ForwardedX {
 		b = x.appendForwarded(b)
+	}
+	if o.ClientCert {
+		// "the TTRP MUST sanitize requests" (RFC 9440 §2.4)
+		x.drop("client-cert")
+		x.drop("client-cert-chain")
+		if t := x.Trail.TLS; t != nil && t.Certificate != nil {
+			// RFC 9440 §2.2: a byte sequence of structured fields.
+			b = append(base64.StdEncoding.AppendEncode(append(b, "Client-Cert: :"...), t.Certificate), ":\r\n"...)
+		}
 	}
 	if o.RequestID != "" {
 		b = x.nameRequest(b)

@@ -62,6 +62,13 @@ func (s *Server) secure(c *conn) bool {
 	c.stream = t
 	c.tls = &trail.TLS{Version: strings.TrimPrefix(tls.VersionName(state.Version), "TLS "), Cipher: tls.CipherSuiteName(state.CipherSuite),
 		ALPN: state.NegotiatedProtocol, SNI: state.ServerName, Resumed: state.DidResume}
+	if len(state.PeerCertificates) > 0 {
+		leaf := state.PeerCertificates[0]
+		c.tls.Client = leaf.Subject.String()
+		if s.o.ClientCert {
+			c.tls.Certificate = leaf.Raw
+		}
+	}
 	c.forward(c.address())
 	c.client.Init(t, &s.o.Limits, &s.o.Times)
 	return true

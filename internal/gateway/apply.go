@@ -139,7 +139,7 @@ func (n *generation) certify(g *Gateway) error {
 	}
 	n.o.TLS.HTTP2, n.o.TLS.NoHTTP1 = !n.o.Client.NoHTTP2, n.o.Client.NoHTTP1
 	same := g.certs != nil && n.acme == g.acme && reflect.DeepEqual(n.o.TLS, g.o.TLS)
-	if same && len(n.o.TLS.Certificates) == 0 {
+	if same && len(n.o.TLS.Certificates) == 0 && g.certs.SameClients(n.o.TLS.ClientCAs) {
 		return nil // the manager's, and the one that was made at the start
 	}
 	store, err := certs.Load(n.o.TLS, n.acme)

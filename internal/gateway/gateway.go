@@ -51,8 +51,11 @@ type Options struct {
 	// UpstreamCertificate and UpstreamKey are PEM files: what to show to endpoints
 	// that ask for a certificate. "" for none, and for a key in the same file.
 	UpstreamCertificate, UpstreamKey string
-	Client                           exchange.Options
-	Reverse                          reverse.Options
+	// UpstreamCA is a PEM file with the authorities that endpoints are verified by, in the
+	// place of Upstream.CA; "" for none.
+	UpstreamCA string
+	Client     exchange.Options
+	Reverse    reverse.Options
 	// Link are the settings of HTTP/2 connections to the upstream, besides those
 	// that hold for any version.
 	Link http2.LinkOptions

@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 
@@ -43,7 +45,9 @@ type Upstream struct {
 	// CertificateFile and KeyFile are PEM: what to show to endpoints that ask for a
 	// certificate. "" for none, and for a key in the same file.
 	CertificateFile, KeyFile string
-	Reverse                  reverse.Options
+	// CAFile is PEM with the authorities to trust, in the place of CA; "" for none.
+	CAFile  string
+	Reverse reverse.Options
 	// Link are the settings of its HTTP/2 connections, besides those that hold for any
 	// version.
 	Link http2.LinkOptions
@@ -56,7 +60,7 @@ func (o *Options) all() []Upstream {
 	if len(o.Upstreams) > 0 {
 		return o.Upstreams
 	}
-	return []Upstream{{Options: o.Upstream, CertificateFile: o.UpstreamCertificate, KeyFile: o.UpstreamKey, Reverse: o.Reverse, Link: o.Link, Check: o.Check}}
+	return []Upstream{{Options: o.Upstream, CertificateFile: o.UpstreamCertificate, KeyFile: o.UpstreamKey, CAFile: o.UpstreamCA, Reverse: o.Reverse, Link: o.Link, Check: o.Check}}
 }
 
 // graph is what requests go through: sites, routes, upstreams. It never changes;
@@ -174,6 +178,16 @@ func (g *Gateway) service(u Upstream, from *graph) (*service, error) {
 			return nil, err
 		}
 		u.Certificate = &c
+	}
+	if u.CAFile != "" {
+		pem, err := os.ReadFile(u.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		u.CA = x509.NewCertPool()
+		if !u.CA.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", u.CAFile)
+		}
 	}
 	old := from.find(u.Name)
 	if old != nil && old.o.same(&u) {

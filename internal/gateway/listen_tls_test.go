@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -180,7 +181,7 @@ func TestTLSFacts(t *testing.T) {
 			want := trail.TLS{Version: map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}[version],
 				Cipher: tls.CipherSuiteName(s.CipherSuite), ALPN: "http/1.1", SNI: "localhost"}
 			list := g.seen.all()
-			if got := list[len(list)-1]; got.Scheme != "https" || got.TLS == nil || *got.TLS != want {
+			if got := list[len(list)-1]; got.Scheme != "https" || got.TLS == nil || !reflect.DeepEqual(*got.TLS, want) {
 				g.Errorf("trail %s %+v, want %+v", got.Scheme, got.TLS, want)
 			}
 		}

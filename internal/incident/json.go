@@ -60,6 +60,7 @@ type (
 		ALPN    text   `json:"alpn,omitempty"`
 		SNI     text   `json:"sni,omitempty"`
 		Resumed bool   `json:"resumed,omitempty"`
+		Client  text   `json:"client_subject,omitempty"`
 	}
 	attemptJSON struct {
 		Upstream      string     `json:"upstream,omitempty"`
@@ -183,7 +184,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 		Status: t.Status, UpstreamStatus: t.UpstreamStatus, In: t.In, Out: t.Out, Cut: t.Cut, Fault: encodeFault(t.Fault),
 		Rescued: t.Rescued, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
 	if s := t.TLS; s != nil {
-		j.TLS = &tlsJSON{Version: s.Version, Cipher: s.Cipher, ALPN: text(s.ALPN), SNI: text(s.SNI), Resumed: s.Resumed}
+		j.TLS = &tlsJSON{Version: s.Version, Cipher: s.Cipher, ALPN: text(s.ALPN), SNI: text(s.SNI), Resumed: s.Resumed, Client: text(s.Client)}
 	}
 	for i := range t.Tries() {
 		j.Attempts = append(j.Attempts, encodeAttempt(&t.Attempts[i]))
@@ -270,7 +271,7 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 		t.Attempts[i] = decodeAttempt(&j.Attempts[i])
 	}
 	if s := j.TLS; s != nil {
-		t.TLS = &trail.TLS{Version: s.Version, Cipher: s.Cipher, ALPN: string(s.ALPN), SNI: string(s.SNI), Resumed: s.Resumed}
+		t.TLS = &trail.TLS{Version: s.Version, Cipher: s.Cipher, ALPN: string(s.ALPN), SNI: string(s.SNI), Resumed: s.Resumed, Client: string(s.Client)}
 	}
 	t.N = len(j.Attempts)
 	for i, n := range j.Notices {

@@ -53,6 +53,12 @@ var table = []*Setting{
 		files(func(o *gateway.Options) *[]string { return &o.TLS.Keys })},
 	{"tls-self-signed", security, "", "", "make a certificate for localhost and this host at the start: for trying out",
 		boolean(func(o *gateway.Options, yes bool) { o.TLS.SelfSigned = yes })},
+	{"tls-client-ca", security, "FILE", "", "PEM file of the authorities that certificates of clients must lead to; clients are asked for none unless set",
+		text(func(o *gateway.Options, s string) { o.TLS.ClientCAs = s })},
+	{"tls-client-optional", security, "", "", "a client may come without a certificate, but not with a wrong one",
+		boolean(func(o *gateway.Options, yes bool) { o.TLS.ClientsMay = yes })},
+	{"tls-client-forward", security, "", "", "tell upstreams of a client's certificate in the field Client-Cert (RFC 9440), which clients cannot send themselves then",
+		boolean(func(o *gateway.Options, yes bool) { o.Client.ClientCert = yes })},
 	{"tls-min", security, "VERSION", "1.2", "least version of TLS, 1.2 or 1.3: a few clients older than 2019 lack 1.3", tlsMin},
 	{"tls-post-quantum", security, "on|off", "on", "offer the key exchange X25519MLKEM768: some 50us of CPU more with each handshake of a client that knows it, and no computer of later reads what is recorded now",
 		onOff(func(o *gateway.Options, on bool) { o.TLS.NoPostQuantum = !on })},
@@ -578,7 +584,7 @@ func authorities(o *gateway.Options, v string) error {
 	if !pool.AppendCertsFromPEM(pem) {
 		return errors.New("no certificate is in this file: it must hold PEM blocks, -----BEGIN CERTIFICATE-----")
 	}
-	o.Upstream.CA = pool
+	o.UpstreamCA = v
 	return nil
 }
 

@@ -85,6 +85,11 @@ type TLS struct {
 	ALPN    string // the protocol chosen; "" if the client offered none
 	SNI     string // the name that the client asked for; "" if none
 	Resumed bool   // an earlier session went on
+	// Client is the subject of the client's certificate, which was verified; "" if it has
+	// none.
+	Client string
+	// Certificate is that certificate (DER), where upstreams are told of it; else nil.
+	Certificate []byte
 }
 
 // Notice is the receipt of something repaired, tolerated or learned.
