@@ -89,6 +89,9 @@ func TestFlagsAndConfigurationsAgree(t *testing.T) {
 		switch s.Name {
 		case "upstream-ca": // a file is read: see the tests of both packages
 			continue
+		case "affinity-max-age":
+			compare(map[string]string{s.Name: v, "affinity": "srv"})
+			continue
 		case "tls-key", "upstream-key":
 			compare(map[string]string{s.Name: v, s.Name[:len(s.Name)-len("key")] + "cert": samples[s.Name[:len(s.Name)-len("key")]+"cert"]})
 			continue

@@ -254,6 +254,14 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	if !u.Repair {
 		r.Allow = 0
 	}
+	o.Affinity.Cookie, o.Affinity.MaxAge = string(u.Affinity.Cookie), u.Affinity.MaxAge
+	if u.Affinity.Key != "" {
+		key, err := os.ReadFile(u.Affinity.Key)
+		if err != nil {
+			return o, err
+		}
+		o.Affinity.Key = key
+	}
 	balance, err := upstream.ParseBalance(u.Balance.How)
 	if err != nil {
 		return o, err

@@ -461,6 +461,7 @@ func (c *checker) upstreams() {
 		c.ca(u, at)
 		c.health(u, at)
 		c.sendProxy(u, at)
+		c.affinity(u, at)
 		if !c.used[name] && c.Gateway.Sites != nil {
 			c.add(conf.Problem{Level: conf.Warning, Name: "unused_upstream", Message: fmt.Sprintf("no route leads to `%s`", name), At: c.key(at, "never used")}, at)
 		}
@@ -473,6 +474,7 @@ func (c *checker) upstreams() {
 				c.ca(p.To, at)
 				c.health(p.To, at)
 				c.sendProxy(p.To, at)
+				c.affinity(p.To, at)
 			}
 		}
 	}
@@ -516,6 +518,21 @@ func (c *checker) sendProxy(u *Upstream, at conf.Path) {
 	}
 	c.add(conf.Problem{Name: "send_proxy_http2", Message: "a PROXY header tells of one client, and an HTTP/2 connection carries the requests of many",
 		At: c.key(at.Key("send-proxy"), "with HTTP/2"), Help: "write `http2: off` and `http://` targets, or drop `send-proxy`"}, at)
+}
+
+// affinity tells of keys that make no cookie, and of such as are easy to guess.
+func (c *checker) affinity(u *Upstream, at conf.Path) {
+	at = at.Key("affinity")
+	a := &u.Affinity
+	if a.Key != "" {
+		if b, ok := c.file(a.Key, at.Key("key")); ok && len(b) < upstream.LeastKey {
+			c.add(conf.Problem{Name: "affinity_key", Message: fmt.Sprintf("`%s` holds %d bytes, and a key has %d at least", filepath.Base(a.Key), len(b), upstream.LeastKey),
+				At: c.value(at.Key("key"), "too short"), Help: "make one with `openssl rand -hex 32`"}, at.Key("key"))
+		}
+	}
+	if a.Cookie == "" && (a.Key != "" || a.MaxAge != 0) && !c.Places[at.Key("cookie")].Value.Valid() {
+		c.add(conf.Problem{Name: "affinity_key", Message: "nobody is bound: the cookie has no name", At: c.key(at, "which cookie?"), Help: "write `cookie: endpoint`"}, at)
+	}
 }
 
 // duplicates tells of targets that are there twice.

@@ -319,6 +319,8 @@ type Upstream struct {
 	MaxConnections int `conf:"max-connections" flag:"endpoint-max-connections" max:"1073741824" aka:"max_conns,max_connections"`
 	// How requests wait while all endpoints are full.
 	Queue Queue `conf:"queue" aka:"pending,backlog,maxqueue"`
+	// A cookie of the gateway's own that binds each client to the endpoint that answered it first; none unless set.
+	Affinity Affinity `conf:"affinity" aka:"sticky,cookie,session,stickiness,persistence"`
 	// Over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 is at once.
 	SlowStart time.Duration `conf:"slow-start" flag:"slow-start" aka:"slowstart,slow_start,warmup"`
 	// When an endpoint is left out for a while.
@@ -454,6 +456,16 @@ type Pool struct {
 // Default implements the defaults.
 func (p *Pool) Default() {
 	*p = Pool{upstream.DefaultIdle, upstream.DefaultMaxShared, http2.DefaultStreams}
+}
+
+// Affinity binds clients to endpoints by a cookie. The application does not see it.
+type Affinity struct {
+	// The name of the cookie.
+	Cookie CookieName `conf:"cookie,short" flag:"affinity" aka:"name"`
+	// How long clients keep it; until their session ends unless set.
+	MaxAge time.Duration `conf:"max-age" flag:"affinity-max-age" aka:"expires,ttl"`
+	// File with 16 bytes or more that make its values: the same for all gateways in front of the endpoints; new at each start unless set.
+	Key string `conf:"key,file,env" aka:"secret"`
 }
 
 // Queue says how requests wait while all endpoints of an upstream are full. Those that came

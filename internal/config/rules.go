@@ -221,6 +221,8 @@ var wholeRules = []*Rule{
 		"include: other.yaml\ndrain: 10s\n" + site + "-- other.yaml --\ndrain: 30s\n", "include: other.yaml\n" + site + "-- other.yaml --\ndrain: 30s\n"},
 	{"health_never", "health checks that never happen as written", "Checks ask for a path, or only connect; without either there are none.",
 		"upstreams:\n  app: { to: :3000, health: { every: 5s } }\nsites:\n  any: app\n", "upstreams:\n  app: { to: :3000, health: { path: /healthz, every: 5s } }\nsites:\n  any: app\n"},
+	{"affinity_key", "an affinity that binds nobody, or whose cookies can be guessed", "Affinity needs a cookie's name. Its key makes the cookie's values: who can guess it can tell which endpoint is which.",
+		"upstreams:\n  app: { to: :3000, affinity: { max-age: 1h } }\nsites:\n  any: app\n", "upstreams:\n  app: { to: :3000, affinity: { cookie: endpoint, max-age: 1h } }\nsites:\n  any: app\n"},
 	{"include_cycle", "a file that includes itself", "Following the includes leads back to the same file.", "include: other.yaml\n" + site + "-- other.yaml --\ninclude: gatewhy.yaml\n", site},
 	{"include_nothing", "a pattern that matches no file", "Nothing is included. If that may be, leave the line away until there is a file.", "include: conf.d/*.yaml\n" + site, site},
 	{"limit_never", "a limit that another one always comes before", "A line cannot be longer than the head that it is in: the smaller limit holds.",

@@ -186,6 +186,24 @@ func (t *LogTemplate) UnmarshalText(b []byte) error {
 // MarshalText is what UnmarshalText reads.
 func (t LogTemplate) MarshalText() ([]byte, error) { return []byte(t), nil }
 
+// CookieName is the name of a cookie of the gateway's own.
+type CookieName string
+
+// Noun implements the word for messages.
+func (*CookieName) Noun() string { return "cookie" }
+
+// UnmarshalText reads a name as package upstream does.
+func (n *CookieName) UnmarshalText(b []byte) error {
+	if err := upstream.CheckCookie(string(b)); err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	*n = CookieName(b)
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (n CookieName) MarshalText() ([]byte, error) { return []byte(n), nil }
+
 // HashKey is what hashing goes by.
 type HashKey upstream.Key
 

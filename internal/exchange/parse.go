@@ -95,5 +95,49 @@ func (x *Exchange) Cookie(name string) []byte {
 	return nil
 }
 
+// TakeCookie is Cookie that takes all cookies of that name out of the request, so that they
+// go no further. A value that does not fit into dst is no value.
+func (x *Exchange) TakeCookie(name string, dst *[32]byte) (value []byte) {
+	h := &x.Request.Head
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != message.Cookie {
+			continue
+		}
+		all := h.Bytes(f.Value)
+		n := len(all)
+		for at := 0; at < n; {
+			end := n
+			if i := bytes.IndexByte(all[at:n], ';'); i >= 0 {
+				end = at + i
+			}
+			k, v, ok := bytes.Cut(bytes.TrimSpace(all[at:end]), []byte("="))
+			if !ok || string(k) != name {
+				at = end + 1
+				continue
+			}
+			if value == nil && len(v) <= len(dst) {
+				value = dst[:copy(dst[:], v)]
+			}
+			next := min(end+1, n) // the next cookie, which takes its place
+			for next < n && all[next] == ' ' {
+				next++
+			}
+			if next == n {
+				n = max(at-1, 0) // it was the last: the semicolon before it goes, too
+				break
+			}
+			for all[at] == ' ' {
+				at++
+			}
+			n = at + copy(all[at:], all[next:n])
+		}
+		if f.Value.Len = uint32(n); n == 0 {
+			f.Flags |= message.Drop
+		}
+	}
+	return value
+}
+
 // Value is the value of a request field, nil if it has none.
 func (x *Exchange) Value(n message.Name) []byte { return x.Request.Head.Value(n) }

@@ -30,6 +30,7 @@ type reply struct {
 	broken   bool // the client's connection is of no more use
 	stashed  *stash
 	id       []byte // scratch of replyID
+	own      []byte // field lines of whoever answers
 }
 
 // stash is a whole answer kept in case that there is no better one.
@@ -96,9 +97,15 @@ func (x *Exchange) Begin(h *message.Head, f *message.Framing) {
 		// https://www.rfc-editor.org/rfc/rfc9110#section-6.6.1-9
 		back.Date = x.server.date(x.Loop.Wall())
 	}
+	back.Own = r.own
 	if x.Opts.ReplyRequestID {
 		x.dropReplyID(h)
-		back.Own = x.replyID()
+		if id := x.replyID(); len(r.own) == 0 {
+			back.Own = id
+		} else {
+			r.id = append(id, r.own...)
+			back.Own = r.id
+		}
 	}
 	if h.Status >= 500 {
 		back.Status = explain.Received(nil, x.Opts.Node, h.Status)
@@ -107,12 +114,16 @@ func (x *Exchange) Begin(h *message.Head, f *message.Framing) {
 	x.Trail.Status = h.Status
 }
 
+// Adds has the next answer that Begin or BeginSwitch composes carry these field lines as
+// well, in the place of those before. They must not change until the exchange is over.
+func (x *Exchange) Adds(lines []byte) { x.reply.own = lines }
+
 // BeginSwitch composes a 101 and sends it.
 func (x *Exchange) BeginSwitch(h *message.Head) *fault.Fault {
 	r := &x.reply
 	r.upgraded, r.kind, r.hold = true, message.NoBody, false
 	x.Trail.Status = h.Status
-	r.head, r.body = x.Client.AppendAnswer(r.head[:0], h, &message.Back{Minor: r.minor, Length: -1, Via: x.via, Upgrade: true}), r.body[:0]
+	r.head, r.body = x.Client.AppendAnswer(r.head[:0], h, &message.Back{Minor: r.minor, Length: -1, Via: x.via, Upgrade: true, Own: r.own}), r.body[:0]
 	return x.Flush()
 }
 

@@ -17,6 +17,7 @@ func (c *call) head() *fault.Fault {
 	if f != nil {
 		return f
 	}
+	c.bind()
 	status := c.answer.Status
 	if x.Request.Framing.Upgrade && message.EqualFold(x.Value(message.Upgrade), "websocket") {
 		c.note(fault.WSUpgradeRefused, -1)
@@ -45,6 +46,18 @@ func (c *call) head() *fault.Fault {
 		c.checkGzip()
 	}
 	return nil
+}
+
+// bind has the answer bind its client to the endpoint, unless it is bound to it.
+func (c *call) bind() {
+	if c.p.pool.Cookie() == "" {
+		return
+	}
+	var lines []byte
+	if c.end != c.bound {
+		lines = c.end.Bind(c.x.Secure())
+	}
+	c.x.Adds(lines)
 }
 
 // receipts notes what was repaired since it was last asked.

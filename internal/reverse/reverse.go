@@ -107,6 +107,7 @@ type call struct {
 	body  body
 	// The PROXY header of its connections, and what is in it.
 	intro, extra []byte
+	cookie       [32]byte // scratch
 	work
 }
 
@@ -131,6 +132,7 @@ type work struct {
 	idempotent bool
 	fresh      bool               // the next attempt must use a new connection
 	stay       *upstream.Endpoint // and this endpoint, if set
+	bound      *upstream.Endpoint // the one that the client's cookie stands for; nil for none
 	anew       bool               // another attempt is decided
 	elsewhere  bool               // an upstream's own 502 or 503 was already tried elsewhere
 	redone     redo
@@ -171,6 +173,9 @@ func (p *Proxy) Respond(x *exchange.Exchange) *fault.Fault {
 	c.p, c.x = p, x
 	defer c.release()
 	p.pool.Deposit()
+	if name := p.pool.Cookie(); name != "" {
+		c.bound = p.pool.Bound(x.TakeCookie(name, &c.cookie))
+	}
 	c.idempotent = x.Request.Idempotent || p.o.IdempotencyKey && x.Value(message.IdempotencyKey) != nil
 	return c.run()
 }

@@ -16,6 +16,9 @@ import (
 func (c *call) connect() *fault.Fault {
 	stay := c.stay
 	c.stay = nil
+	if stay == nil && c.x.Trail.N == 1 {
+		stay = c.bound
+	}
 	for n := 0; ; n++ {
 		f := c.choose(stay)
 		if f == nil {
@@ -37,6 +40,10 @@ const overtaken = 8
 func (c *call) choose(stay *upstream.Endpoint) *fault.Fault {
 	p, x := c.p, c.x
 	e, waited, f := p.pool.Admit(c.tried[:x.Trail.N-1], c.key(), stay, x.Deadline, c)
+	if f != nil && f.ID == fault.PoolAllUnhealthy && stay != nil {
+		// The one it was to stay on is gone meanwhile.
+		e, waited, f = p.pool.Admit(c.tried[:x.Trail.N-1], c.key(), nil, x.Deadline, c)
+	}
 	if waited {
 		c.a.Selected = x.Stamp()
 	}

@@ -59,6 +59,7 @@ type setup struct {
 	Balance   upstream.Balance
 	Key       upstream.Key
 	Capacity  upstream.Capacity
+	Affinity  upstream.Affinity
 	SendProxy int
 	Responder func(x *exchange.Exchange) *fault.Fault // in place of the proxy
 	origins   []behaviour
@@ -123,7 +124,7 @@ func (s *setup) playOn(t *testing.T, epoll bool, f func(st *stage)) {
 		st := &stage{t: t, front: &listener{queue: make(chan net.Conn), done: make(chan struct{})}}
 		var o upstream.Options
 		o.Name, o.Budget, o.Eject = "app", s.Budget, s.Eject
-		o.Balance, o.Key, o.SendProxy, o.Capacity = s.Balance, s.Key, s.SendProxy, s.Capacity
+		o.Balance, o.Key, o.SendProxy, o.Capacity, o.Affinity = s.Balance, s.Key, s.SendProxy, s.Capacity, s.Affinity
 		for i, b := range s.origins {
 			list, err := upstream.ParseTarget(fmt.Sprintf("10.0.0.%d:80", i+1))
 			if err != nil {

@@ -29,6 +29,7 @@ func (c *call) tunnel() *fault.Fault {
 			return f
 		}
 	}
+	c.bind()
 	if f := x.BeginSwitch(c.answer); f != nil {
 		return f
 	}

@@ -201,6 +201,9 @@ var table = []*Setting{
 		number(0, 1<<20, func(o *gateway.Options, n int) { o.Upstream.Capacity.Queue = orNone(n) })},
 	{"queue-timeout", upstreams, "DURATION", conf.FormatDuration(upstream.DefaultQueueTimeout), "how long a request waits in the queue: as long as a connect may take",
 		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Capacity.QueueTimeout })},
+	{"affinity", upstreams, "COOKIE", "", "bind each client to the endpoint that answered it first, by a cookie of this name that the application does not see", affinity},
+	{"affinity-max-age", upstreams, "DURATION", "0s", "how long clients keep that cookie; 0 = until their session ends",
+		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Upstream.Affinity.MaxAge })},
 	{"health-path", rescue, "PATH", "", "what every endpoint is asked for again and again, as in /healthz; those that do not answer well get no requests", healthPath},
 	{"health-connect", rescue, "", "", "check endpoints by connecting only, with a TLS handshake to https://",
 		boolean(func(o *gateway.Options, yes bool) { o.Check.Connect = yes })},
@@ -594,4 +597,12 @@ func orNone(n int) int {
 		return -1
 	}
 	return n
+}
+
+func affinity(o *gateway.Options, v string) error {
+	if err := upstream.CheckCookie(v); err != nil {
+		return err
+	}
+	o.Upstream.Affinity.Cookie = v
+	return nil
 }

@@ -20,6 +20,7 @@ type Endpoint struct {
 	both   *tls.Config  // the same, offering HTTP/2 as well
 	name   string       // that the certificate must be for
 	weight int          // at least 1
+	bind   [2][]byte    // what binds a client to it; the second one is for TLS
 	tier   int          // lower ones come first
 
 	use    *usage

@@ -218,7 +218,7 @@ func (p *Local) showHead() {
 }
 
 // Admit chooses the endpoint of the next attempt as Pick does, or takes only if that is not
-// nil, and counts the attempt until Leave. Where all are full it waits in line for at most
+// nil and neither down nor in maintenance, and counts the attempt until Leave. Where all are full it waits in line for at most
 // the queue's time, and until the moment given; waited says that it did.
 func (p *Local) Admit(before []*Endpoint, key uint64, only *Endpoint, until loop.Time, a Asker) (e *Endpoint, waited bool, f *fault.Fault) {
 	if !p.up.limited {
@@ -313,7 +313,7 @@ func (p *Local) enter(before []*Endpoint, key uint64, only *Endpoint) (e *Endpoi
 			if e, nobody = p.pick(before, key); e == nil {
 				return nil, nobody
 			}
-		} else if e.out() {
+		} else if e.health.said.Load() == saidMaintenance || e.health.down.Load() {
 			return nil, true
 		} else if p.full(e) {
 			return nil, false

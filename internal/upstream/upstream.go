@@ -109,6 +109,8 @@ type Options struct {
 	Key     Key
 	// Capacity bounds what endpoints are asked at a time.
 	Capacity Capacity
+	// Affinity binds clients to endpoints.
+	Affinity Affinity
 	// Zone is where this gateway stands: endpoints in another one get requests only
 	// while none of this one is well. "" means that zones are no matter.
 	Zone string
@@ -134,9 +136,10 @@ type Upstream struct {
 	endpoints []*Endpoint
 	budget    budget
 	dns       resolver
-	tiers     []tier // by Endpoint.tier
-	even      bool   // all weights are the same
-	limited   bool   // Options.Capacity bounds something
+	tiers     []tier               // by Endpoint.tier
+	marks     map[string]*Endpoint // by value of the cookie that binds clients
+	even      bool                 // all weights are the same
+	limited   bool                 // Options.Capacity bounds something
 	queue     *queue
 	version   atomic.Uint32 // of what picking goes by, see Upstream.touch
 }
@@ -184,6 +187,15 @@ func New(o Options) (*Upstream, error) {
 		u.endpoints = append(u.endpoints, e)
 	}
 	u.rankTiers()
+	if a := &o.Affinity; a.Cookie != "" {
+		if err := CheckCookie(a.Cookie); err != nil {
+			wrong = append(wrong, err)
+		}
+		if n := len(a.Key); n > 0 && n < LeastKey {
+			wrong = append(wrong, fmt.Errorf("the affinity key of upstream %q has %d bytes: give it %d at least, as from `openssl rand -hex 32`", o.Name, n, LeastKey))
+		}
+		u.bind()
+	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}

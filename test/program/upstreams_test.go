@@ -131,3 +131,63 @@ admin: { listen: "127.0.0.1:0" }
 		})
 	}
 }
+
+// A client stays where its first request went, over reloads too, until the endpoint is
+// taken out.
+func TestAffinity(t *testing.T) {
+	name := func(name string) string {
+		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, name, " ", r.Header["Cookie"])
+		}))
+		t.Cleanup(up.Close)
+		return strings.TrimPrefix(up.URL, "http://")
+	}
+	a, b := name("a"), name("b")
+	text := fmt.Sprintf("listen: 127.0.0.1:0\nupstreams: { app: { to: [%q, %q], affinity: srv } }\nsites: { any: app }\nlog: off\n", a, b)
+	s := serving(t, text)
+	ask := func(cookie string) (to, set string) {
+		t.Helper()
+		q, err := http.NewRequest("GET", "http://"+s.address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.Header.Set("Cookie", "theme=dark"); cookie != "" {
+			q.Header.Set("Cookie", "theme=dark; "+cookie)
+		}
+		resp, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		to, cookies, _ := strings.Cut(string(body), " ")
+		if err != nil || cookies != "[theme=dark]" {
+			t.Errorf("the application saw %q, %v", body, err)
+		}
+		return to, resp.Header.Get("Set-Cookie")
+	}
+	to, set := ask("")
+	cookie, _, _ := strings.Cut(set, ";")
+	stays := func() {
+		t.Helper()
+		for range 6 {
+			if now, set := ask(cookie); now != to || set != "" {
+				t.Errorf("the client of %s is at %s and was told %q", to, now, set)
+			}
+		}
+	}
+	stays()
+	write(t, s.file, text+"drain: 5s\n")
+	if code, out, talk := s.tool("reload"); code != 0 {
+		t.Fatal(out, talk)
+	}
+	stays()
+	if code, out, talk := s.tool("endpoint", "maintenance", map[string]string{"a": a, "b": b}[to]); code != 0 {
+		t.Fatal(out, talk)
+	}
+	now, set := ask(cookie)
+	if now == to || !strings.HasPrefix(set, "srv=") || strings.HasPrefix(set, cookie) {
+		t.Errorf("at %s, %q", now, set)
+	}
+	s.stop()
+}
