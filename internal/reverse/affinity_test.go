@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,10 +101,10 @@ func TestAffinity(t *testing.T) {
 
 // A client whose endpoint fails goes elsewhere in the same request, and stays there.
 func TestAffinityMoves(t *testing.T) {
-	dead := false
+	var dead atomic.Bool
 	s := defaults(func(c *peer, n int) {
 		for c.request() {
-			if dead {
+			if dead.Load() {
 				break
 			}
 			c.say(okAnswer)
@@ -113,14 +114,14 @@ func TestAffinityMoves(t *testing.T) {
 	s.Affinity = upstream.Affinity{Cookie: "srv", MaxAge: time.Hour}
 	s.Balance = upstream.RoundRobin
 	s.play(t, func(st *stage) {
-		dead = false
+		dead.Store(false)
 		a := st.ask(get("/"))
 		set := a.Header.Get("Set-Cookie")
 		if at := st.last().Attempts[0].Endpoint; at != "10.0.0.1:80" || !strings.HasSuffix(set, "; Max-Age=3600") {
 			t.Fatalf("%s %q", at, set)
 		}
 		cookie, _, _ := strings.Cut(set, ";")
-		dead = true
+		dead.Store(true)
 		with := "GET / HTTP/1.1\r\nHost: a\r\nCookie: " + cookie + "\r\n\r\n"
 		a = st.ask(with)
 		if a.Status != 200 || a.Header.Get("Set-Cookie") == "" || a.Header.Get("Set-Cookie") == set {
