@@ -3,11 +3,11 @@ package http2_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -417,11 +417,12 @@ func (p *peer) end() *result {
 }
 
 // transport is Go's client, with prior knowledge.
-func (st *stage) transport() *http2.Transport {
-	tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
+func (st *stage) transport() *http.Transport {
+	tr := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "tcp", st.addr)
 	}}
+	tr.Protocols.SetUnencryptedHTTP2(true)
 	st.t.Cleanup(tr.CloseIdleConnections)
 	return tr
 }
