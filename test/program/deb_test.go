@@ -1,0 +1,111 @@
+package program
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The Debian package is one that lintian has nothing against, is the same when it is
+// built again, and can be installed, configured, updated, removed and purged, after which
+// nothing of it is left.
+func TestDebianPackage(t *testing.T) {
+	lintian := need(t, "lintian")
+	for _, tool := range []string{"dpkg-deb", "unshare", "curl"} {
+		need(t, tool)
+	}
+	var debs [2]string
+	for i := range debs {
+		out, err := exec.Command("../../deploy/deb/build", t.TempDir()).Output()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		debs[i] = strings.TrimSpace(string(out))
+	}
+	if out, err := exec.Command("cmp", debs[0], debs[1]).CombinedOutput(); err != nil {
+		t.Errorf("built again it is another: %s", out)
+	}
+	if out, err := exec.Command(lintian, "--allow-root", "--fail-on", "error,warning", debs[0]).CombinedOutput(); err != nil {
+		t.Errorf("lintian: %v\n%s", err, out)
+	}
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("installing a package needs root")
+		}
+		t.Skip("installing a package needs root")
+	}
+	// What the package does to a machine it does to a layer over this one.
+	dir := t.TempDir()
+	for _, d := range []string{"upper", "work", "root"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	port, app := free(t), called(t, "the application")
+	script := fmt.Sprintf(`
+set -eu
+mount -t tmpfs none %[1]s
+mkdir %[1]s/upper %[1]s/work %[1]s/root
+mount -t overlay overlay -o lowerdir=/,upperdir=%[1]s/upper,workdir=%[1]s/work %[1]s/root
+mount -t proc proc %[1]s/root/proc
+mount --rbind /dev %[1]s/root/dev
+cp %[2]s %[1]s/root/gatewhy.deb
+cat >%[1]s/root/go <<'END'
+set -eu
+cd /
+export DEBIAN_FRONTEND=noninteractive
+dpkg -i gatewhy.deb
+gatewhy version
+gatewhy check -c /etc/gatewhy/gatewhy.yaml
+man=$(zcat /usr/share/man/man1/gatewhy.1.gz | head -n 1)
+echo "man: $man"
+bash -n /usr/share/bash-completion/completions/gatewhy
+test -L /etc/systemd/system/multi-user.target.wants/gatewhy.service && echo enabled
+cat >/etc/gatewhy/conf.d/port.yaml <<'Y'
+listen: %[3]s
+Y
+sed -i 's|any: localhost:3000|any: %[4]s|; s|^admin:.*||' /etc/gatewhy/gatewhy.yaml
+gatewhy run -c /etc/gatewhy/gatewhy.yaml >/var/log/x 2>&1 &
+pid=$!
+for i in $(seq 100); do curl -sf http://%[3]s/ && break; sleep 0.1; done
+echo
+# An update keeps what was changed, and one with a wrong configuration says so.
+dpkg -i gatewhy.deb
+grep -q %[4]s /etc/gatewhy/gatewhy.yaml && echo kept
+echo 'sites: nonsense' >/etc/gatewhy/conf.d/wrong.yaml
+dpkg -i gatewhy.deb 2>&1 | grep 'has errors; what runs goes on as it is'
+rm /etc/gatewhy/conf.d/*.yaml
+kill $pid
+wait $pid || true
+mkdir -p /var/lib/gatewhy/certificates
+dpkg -r gatewhy
+test ! -e /usr/bin/gatewhy && test -e /etc/gatewhy/gatewhy.yaml && echo removed
+dpkg -P gatewhy
+rm -f gatewhy.deb
+find /etc /usr /lib /var -name '*gatewhy*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*-old' 2>/dev/null | grep -v %[5]s || echo nothing is left
+END
+chroot %[1]s/root /bin/sh /go
+`, dir, debs[0], port, app, filepath.Dir(filepath.Dir(filepath.Dir(mustAbs(t, ".")))))
+	out, err := exec.Command("unshare", "-m", "sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"gatewhy 0.", "no problem found", "man: .TH", "\nenabled\n", "the application\n", "\nkept\n",
+		"has errors; what runs goes on as it is, and nothing is started", "\nremoved\n", "nothing is left"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("there is no %q in\n%s", want, out)
+		}
+	}
+}
+
+func mustAbs(t *testing.T, path string) string {
+	t.Helper()
+	p, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
