@@ -4,13 +4,16 @@
 //	GET /state          who runs here, and how its endpoints are
 //	GET /incidents?n=N  the last incidents, the newest first
 //	GET /incidents/ID   one incident with its evidence
+//	GET /config         the configuration, or the part of it below; with an ETag
+//	PUT /config         another one, with If-Match
+//	GET /openapi.json   all this for programs
 //	POST /reload        read the configuration again: what changed, or what is wrong
 //	POST /drain         take no new connections, and end when requests have
 //	POST /stop          end at once
 //	POST /upgrade       hand the sockets to a new process of the program, and end as by drain
 //
-// All answers are JSON. The socket's file mode is the access control: there is
-// no password and no network listener. What it serves is decided by packages
+// All answers are JSON. The socket's file mode is the access control; where it is asked
+// for, the same is served by TCP to who has a token, see Public. What it serves is decided by packages
 // incident and upstream, what it does by [Control]. Start with server.go, then client.go; where
 // sockets live is dir.go.
 package admin

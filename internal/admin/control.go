@@ -25,6 +25,12 @@ type Control struct {
 	// Upgrade starts the program anew, hands it the sockets and, when it serves, ends this
 	// one after its requests. It returns the new process, or why there is none.
 	Upgrade func() (pid int, err error)
+	// Config is the configuration in force, nil if there is none, and Put puts another one in
+	// its place, as Reload does with the file; write puts it into the file as well. Put asks
+	// still whether the one in force is the one that is to be replaced, and returns false if
+	// it is not.
+	Config func() *Configuration
+	Put    func(text []byte, write bool, still func(*Configuration) bool) (bool, Reload)
 	// Endpoint takes an endpoint out, or puts it back. An empty upstream means the one
 	// that has such an endpoint. It returns what was done, in words.
 	Endpoint func(upstream, endpoint string, what Operation) (string, error)
@@ -55,27 +61,21 @@ type Reload struct {
 	// Hint what to do.
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
+	// Note is what to know of one that was put.
+	Note string `json:"note,omitempty"`
 }
 
-func (c *Control) handle(mux *http.ServeMux) {
+func (c *Control) handle(on func(pattern string, h http.HandlerFunc)) {
+	c.configuration(on)
 	if c.Reload != nil {
-		mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
-			r, status := c.Reload(), http.StatusOK
-			switch {
-			case r.Done:
-			case r.Error != "":
-				status = http.StatusConflict
-			default:
-				status = http.StatusUnprocessableEntity
-			}
-			// Programs get lists, never null.
-			r.Changes, r.Problems = append([]string{}, r.Changes...), append([]conf.ProblemJSON{}, r.Problems...)
-			answer(w, status, r)
+		on("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+			r := c.Reload()
+			reloaded(w, &r)
 		})
 	}
 	if c.Endpoint != nil {
 		for _, what := range []Operation{DrainEndpoint, MaintainEndpoint, ResumeEndpoint} {
-			mux.HandleFunc("POST /endpoints/"+string(what), func(w http.ResponseWriter, r *http.Request) {
+			on("POST /endpoints/"+string(what), func(w http.ResponseWriter, r *http.Request) {
 				q := r.URL.Query()
 				what, err := c.Endpoint(q.Get("upstream"), q.Get("endpoint"), what)
 				if err != nil {
@@ -87,7 +87,7 @@ func (c *Control) handle(mux *http.ServeMux) {
 		}
 	}
 	if c.Upgrade != nil {
-		mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, _ *http.Request) {
+		on("POST /upgrade", func(w http.ResponseWriter, _ *http.Request) {
 			// The new program has a time limit of its own, which may be longer than that of
 			// other answers.
 			http.NewResponseController(w).SetWriteDeadline(time.Time{})
@@ -101,7 +101,7 @@ func (c *Control) handle(mux *http.ServeMux) {
 	}
 	if c.Stop != nil {
 		for path, atOnce := range map[string]bool{"/drain": false, "/stop": true} {
-			mux.HandleFunc("POST "+path, func(w http.ResponseWriter, _ *http.Request) {
+			on("POST "+path, func(w http.ResponseWriter, _ *http.Request) {
 				c.Stop(atOnce)
 				answer(w, http.StatusAccepted, struct{}{})
 			})

@@ -23,6 +23,10 @@ type Public struct {
 	Listener net.Listener
 	// Metrics writes them in Prometheus' text format. It is called from any goroutine.
 	Metrics func(io.Writer) error
+	// API is served besides to who has the token, which Token reads each time; nil where
+	// there is none.
+	API   *Options
+	Token func() (string, error)
 	// Ready tells why no requests should come here; nil if they should.
 	Ready func() error
 }
@@ -109,6 +113,11 @@ func (p *Public) handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		p.Metrics(w) // an error is one of the connection
 	})
+	if p.API != nil {
+		host, _, _ := net.SplitHostPort(p.Listen)
+		api := guard(host, p.Token, handler(p.API))
+		routes(p.API, func(pattern string, _ http.HandlerFunc) { mux.Handle(pattern, api) })
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { tell(w, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { tell(w, p.Ready()) })
 	return mux

@@ -100,10 +100,20 @@ func (s *Server) Close() {
 
 func handler(o *Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) {
+	routes(o, func(pattern string, h http.HandlerFunc) { mux.HandleFunc(pattern, h) })
+	return mux
+}
+
+// routes are what a server answers: on is called for each.
+func routes(o *Options, on func(pattern string, h http.HandlerFunc)) {
+	on("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(openAPI)
+	})
+	on("GET /state", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, o.State())
 	})
-	mux.HandleFunc("GET /incidents", func(w http.ResponseWriter, r *http.Request) {
+	on("GET /incidents", func(w http.ResponseWriter, r *http.Request) {
 		n := recent
 		if s := r.URL.Query().Get("n"); s != "" {
 			var err error
@@ -118,7 +128,7 @@ func handler(o *Options) http.Handler {
 		}
 		answer(w, http.StatusOK, map[string]any{"incidents": list, "total": o.Incidents.Total()})
 	})
-	mux.HandleFunc("GET /incidents/{id}", func(w http.ResponseWriter, r *http.Request) {
+	on("GET /incidents/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, ok := incident.Parse(r.PathValue("id"))
 		if !ok {
 			answer(w, http.StatusBadRequest, problem{"an incident id has 8 letters and digits"})
@@ -131,8 +141,7 @@ func handler(o *Options) http.Handler {
 		}
 		answer(w, http.StatusOK, record)
 	})
-	o.Control.handle(mux)
-	return mux
+	o.Control.handle(on)
 }
 
 type problem struct {

@@ -225,7 +225,7 @@ func TestSettingsHaveTheirKeys(t *testing.T) {
 	}
 	keys, values := config.Flags(), flatten(l.Gateway)
 	elsewhere := map[string]bool{"tls-cert": true, "tls-key": true} // pairs in a list
-	others := map[string]string{"log": "", "log-file": "", "log-template": "", "log-sample": "1", "drain": "30s", "upgrade-timeout": "10s", "run-dir": "", "admin-listen": ""}
+	others := map[string]string{"log": "", "log-file": "", "log-template": "", "log-sample": "1", "drain": "30s", "upgrade-timeout": "10s", "run-dir": "", "admin-listen": "", "admin-token": ""}
 	for _, s := range settings.All() {
 		if elsewhere[s.Name] {
 			continue

@@ -25,7 +25,7 @@ type proxyFlags struct {
 	log, logFile, logTemplate, runDir string
 	logSample                         float64
 	admin                             string
-	drain, upgrade                    string
+	token, drain, upgrade             string
 	plain                             bool
 	printConfig                       bool
 }
@@ -69,7 +69,8 @@ func (f *proxyFlags) addTo(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.plain, "plain", false, "no colour")
 	flags.StringVar(&f.runDir, "run-dir", "", "`DIR` of the socket that gatewhy explain asks; /run/gatewhy or the user's own unless set")
 	flags.StringVar(&f.admin, "admin-listen", "", "`ADDRESS` where /metrics, /healthz and /readyz are served in plain HTTP, as in localhost:2502")
-	group(flags, generalGroup, "log", "log-file", "log-template", "log-sample", "drain", "upgrade-timeout", "plain", "run-dir", "admin-listen")
+	flags.StringVar(&f.token, "admin-token", "", "a `FILE` with a token of 16 characters or more: who has it can ask the API on --admin-listen")
+	group(flags, generalGroup, "log", "log-file", "log-template", "log-sample", "drain", "upgrade-timeout", "plain", "run-dir", "admin-listen", "admin-token")
 }
 
 func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
@@ -113,7 +114,7 @@ func (e *env) runProxy(c *cobra.Command, f *proxyFlags, args []string) error {
 		return misused(err, "UPSTREAM is one of app:3000, :3000, :3000-3003, https://app, h2c://app, unix:/run/app.sock")
 	}
 	p := &plan{
-		options: o, at: at, log: f.log, logFile: f.logFile, logTemplate: f.logTemplate, logSample: f.logSample, runDir: f.runDir, admin: f.admin, drain: drain, upgrade: upgrade, plain: f.plain,
+		options: o, at: at, log: f.log, logFile: f.logFile, logTemplate: f.logTemplate, logSample: f.logSample, runDir: f.runDir, admin: f.admin, token: f.token, drain: drain, upgrade: upgrade, plain: f.plain,
 		from: "no config file, 1 route from flags",
 		another: func(taken, free string) string {
 			return "gatewhy proxy " + strings.Join(append([]string{strings.Replace(args[0], taken, free, 1)}, args[1:]...), " ")

@@ -70,6 +70,11 @@ func (e *env) runFile(c *cobra.Command, path string, plain, watch bool) error {
 		files.Store(&noted.list)
 		return l
 	}
+	instead := func(text []byte) *config.Loaded {
+		from := e.source(path, c.Flags())
+		from.Files = &replaced{from.Files, path, text}
+		return config.Load(from)
+	}
 	l := read()
 	if err := e.tell(l, path, plain); err != nil {
 		return err
@@ -80,7 +85,7 @@ func (e *env) runFile(c *cobra.Command, path string, plain, watch bool) error {
 	}
 	p.plain = plain
 	if path != stdinName {
-		p.read = read
+		p.read, p.instead = read, instead
 	}
 	if watch {
 		p.sources = func() []string { return *files.Load() }
@@ -96,7 +101,7 @@ func planOf(l *config.Loaded, path string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{options: o, log: g.Log.Format, logFile: g.Log.File, logTemplate: string(g.Log.Template), logSample: g.Log.Sample, runDir: g.Admin.Dir, admin: string(g.Admin.Listen), drain: g.Drain, upgrade: g.UpgradeTimeout, loaded: l, file: path,
+	p := &plan{options: o, log: g.Log.Format, logFile: g.Log.File, logTemplate: string(g.Log.Template), logSample: g.Log.Sample, runDir: g.Admin.Dir, admin: string(g.Admin.Listen), token: g.Admin.Token, drain: g.Drain, upgrade: g.UpgradeTimeout, loaded: l, file: path,
 		another: func(taken, free string) string { return "listen on " + free + " in " + path }}
 	for _, a := range g.Listen.HTTP {
 		p.at = append(p.at, &place{Place: a.Place})
@@ -154,7 +159,12 @@ func (s *service) reread() admin.Reload {
 		r.Error, r.Hint = "nothing to read again: the configuration came from standard input", "gatewhy run -c FILE can reload"
 		return r
 	}
-	l := old.read()
+	return s.take(old, old.read())
+}
+
+// take puts a configuration in the place of old's.
+func (s *service) take(old *plan, l *config.Loaded) admin.Reload {
+	r := admin.Reload{Config: old.file}
 	if len(l.Report.Problems) > 0 {
 		var b strings.Builder
 		l.Report.Render(&b, false)
@@ -176,7 +186,7 @@ func (s *service) reread() admin.Reload {
 	if err != nil {
 		return fail(err, "")
 	}
-	p.plain, p.read, p.sources = old.plain, old.read, old.sources
+	p.plain, p.read, p.instead, p.sources = old.plain, old.read, old.instead, old.sources
 	o := &p.options
 	o.Loops, o.Epoll = old.options.Loops, old.options.Epoll
 	s.e.bound(p)

@@ -43,7 +43,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
-	e := effect{p.options, nil, strings.TrimSpace(fmt.Sprint(p.log, " ", p.logTemplate, " ", p.logSample)), p.logFile, fmt.Sprint(p.runDir, " ", p.admin, " ", p.upgrade), p.drain, p.connections}
+	e := effect{p.options, nil, strings.TrimSpace(fmt.Sprint(p.log, " ", p.logTemplate, " ", p.logSample)), p.logFile, fmt.Sprint(p.runDir, " ", p.admin, " ", p.token, " ", p.upgrade), p.drain, p.connections}
 	for _, at := range p.at {
 		e.At = append(e.At, at.Written())
 	}
@@ -53,7 +53,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 // strange are values of keys that their type does not tell.
 var strange = map[string]any{
 	"/node": "edge-1", "/listen/http": ":8081", "/listen/https": ":8443", "/tls/certificates/0/cert": "/x.pem", "/tls/certificates/0/key": "/x.key",
-	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/tls/clients/ca": "/ca.pem", "/tls/clients/optional": true, "/tls/clients/forward": true, "/tls/acme/ca": "https://ca.example/dir", "/tls/acme/ask": "http://localhost:9/ask", "/tls/acme/email": "a@b.example", "/tls/acme/ca-root": "/ca.pem", "/tls/acme/storage": "/s", "/tls/acme/when": "off", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5,
+	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/tls/clients/ca": "/ca.pem", "/tls/clients/optional": true, "/tls/clients/forward": true, "/tls/acme/ca": "https://ca.example/dir", "/tls/acme/ask": "http://localhost:9/ask", "/tls/acme/email": "a@b.example", "/tls/acme/ca-root": "/ca.pem", "/tls/acme/storage": "/s", "/tls/acme/when": "off", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/token": "/token", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5,
 	"/upstreams/app/to/0/to": "app:3001", "/upstreams/app/to/0/zone": "b", "/zone": "a",
 	"/limits/proxy-header":       "8KiB",
 	"/upstreams/app/health/path": "/healthz", "/upstreams/app/health/host": "h.example", "/upstreams/app/health/status": "204",

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -35,6 +36,7 @@ type plan struct {
 	log, logFile, logTemplate, runDir string
 	logSample                         float64
 	admin                             string // where metrics are served; "" for nowhere
+	token                             string // the file of the token for the API there; "" for no API
 	drain                             time.Duration
 	upgrade                           time.Duration // that a new program may take
 	plain                             bool          // no colour
@@ -45,9 +47,11 @@ type plan struct {
 	file        string // of the configuration, "" without one
 	// another says what to write for another place to listen on.
 	another func(taken, free string) string
-	// loaded is the configuration, and read reads it again; both nil without a file.
-	loaded *config.Loaded
-	read   func() *config.Loaded
+	// loaded is the configuration, and read reads it again; both nil without a file. instead
+	// reads a text in the place of the file.
+	loaded  *config.Loaded
+	read    func() *config.Loaded
+	instead func(text []byte) *config.Loaded
 	// sources are the files that the configuration was last read from; nil if nobody
 	// wants them to be watched.
 	sources func() []string
@@ -129,8 +133,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	if s.gateway, err = p.at.start(o); err != nil {
 		return cannotListen(err, p.at, p.another)
 	}
-	s.admin, err = admin.Start(admin.Options{Dir: p.runDir, Incidents: s.gateway.Incidents(), State: s.state,
-		Control: admin.Control{Reload: s.reload, Stop: s.stop, Endpoint: s.endpoint, Upgrade: s.upgrade}})
+	api := admin.Options{Dir: p.runDir, Incidents: s.gateway.Incidents(), State: s.state,
+		Control: admin.Control{Reload: s.reload, Stop: s.stop, Endpoint: s.endpoint, Upgrade: s.upgrade, Config: s.configuration, Put: s.put}}
+	s.admin, err = admin.Start(api)
 	if err != nil {
 		e.complain(fmt.Errorf("no socket for gatewhy explain: %w", err), "--run-dir names another directory; requests are served all the same")
 	} else {
@@ -139,7 +144,14 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	if p.admin != "" {
 		ln, err := inherited.Listener("admin "+p.admin, loop.Address{})
 		if err == nil {
-			s.public, err = admin.Serve(admin.Public{Listen: p.admin, Listener: ln, Metrics: s.metrics, Ready: s.ready})
+			public := admin.Public{Listen: p.admin, Listener: ln, Metrics: s.metrics, Ready: s.ready}
+			if p.token != "" {
+				public.API, public.Token = &api, func() (string, error) {
+					b, err := os.ReadFile(p.token)
+					return strings.TrimSpace(string(b)), err
+				}
+			}
+			s.public, err = admin.Serve(public)
 		}
 		if err != nil {
 			e.complain(fmt.Errorf("no metrics: %w", err), "admin.listen, or --admin-listen, names another address; requests are served all the same")

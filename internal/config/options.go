@@ -280,6 +280,8 @@ type Admin struct {
 	Dir string `conf:"dir,short,file,env" flag:"run-dir" aka:"directory,socket"`
 	// Where /metrics, /healthz and /readyz are served in plain HTTP, as in localhost:2502; nowhere unless set.
 	Listen AdminAddress `conf:"listen,env" flag:"admin-listen" aka:"metrics,address,port"`
+	// A file with a token of 16 characters or more: the API of the socket is served on listen too, to who has it.
+	Token string `conf:"token,file,env" flag:"admin-token" aka:"token-file,api-token"`
 }
 
 // Engine says what runs the event loops.

@@ -536,3 +536,80 @@ func TestWatch(t *testing.T) {
 	s.wants("http://b.test/", "fourth")
 	s.stop()
 }
+
+// A configuration is put by the API, by TCP to who has the token; it is in force, and in the
+// file if that is wanted.
+func TestPutConfig(t *testing.T) {
+	a, b := called(t, "a"), called(t, "b")
+	api := free(t)
+	dir := t.TempDir()
+	token := write(t, filepath.Join(dir, "token"), "0123456789abcdef0123456789abcdef\n")
+	text := func(to string) string {
+		return fmt.Sprintf("# A comment.\nlisten: 127.0.0.1:0\nadmin: { listen: %s, token: %s }\nsites: { any: %s }\n", api, token, to)
+	}
+	s := serving(t, text(a))
+	do := func(method, path, match, body string) (int, string, http.Header) {
+		t.Helper()
+		r, err := http.NewRequest(method, "http://"+api+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer 0123456789abcdef0123456789abcdef")
+		if match != "" {
+			r.Header.Set("If-Match", match)
+		}
+		res, err := (&http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		got, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(got), res.Header
+	}
+	if r, err := http.Get("http://" + api + "/state"); err != nil || r.StatusCode != 401 {
+		t.Errorf("without a token: %v %v", r, err)
+	}
+	s.wants("http://x/", "a")
+	_, _, head := do("GET", "/config", "", "")
+	tag := head.Get("ETag")
+	for _, c := range []struct {
+		match, body string
+		status      int
+		want        string
+	}{
+		{"", text(b), 428, "If-Match"}, {`"0000"`, text(b), 412, "another configuration"},
+		{tag, "sites: { any: nonsense }\n", 422, "needs a port"}, {tag, strings.Replace(text(b), "127.0.0.1:0", a, 1), 409, `"error":"`},
+	} {
+		if code, got, _ := do("PUT", "/config", c.match, c.body); code != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%s %q: %d %s", c.match, c.body, code, got)
+		}
+	}
+	s.wants("http://x/", "a")
+	code, got, head := do("PUT", "/config", tag, text(b))
+	if code != 200 || !strings.Contains(got, "the file is as it was") || head.Get("ETag") == tag {
+		t.Errorf("%d %s", code, got)
+	}
+	s.wants("http://x/", "b")
+	if text, _ := os.ReadFile(s.file); !strings.Contains(string(text), a) {
+		t.Errorf("the file is %s", text)
+	}
+	// A reload goes back to the file, and says what that changes.
+	if code, out, _ := s.tool("reload"); code != 0 || !strings.Contains(out, "proxy "+b+" → "+a) {
+		t.Errorf("reload: %d %s", code, out)
+	}
+	s.wants("http://x/", "a")
+	if code, got, _ := do("PUT", "/config?write=true", "*", text(b)); code != 200 || strings.Contains(got, "note") {
+		t.Errorf("%d %s", code, got)
+	}
+	s.wants("http://x/", "b")
+	if got, _ := os.ReadFile(s.file); string(got) != text(b) {
+		t.Errorf("the file is %s", got)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(s.file), ".*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	s.stop()
+}
