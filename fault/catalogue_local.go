@@ -25,6 +25,27 @@ var local = []Row{
 		HAProxy: "maxconn: new connections wait in the kernel's queue",
 	},
 	{
+		ID: PoolEmpty, Phase: Select, Side: Gateway, Class: ClassBusy,
+		Status: 503, Proxy: "destination_unavailable", Retry: RL, Rule: "RFC 9110 §15.6.4",
+		Title:    "the upstream has no endpoint",
+		Requires: "A gateway that has nobody to send a request to says so at once, with a time to come back.",
+		Saw:      "no endpoint of {upstream} is known: {value}",
+		Causes: []string{
+			"the service has been scaled to nothing, and its SRV record says so",
+			"the name of the SRV record is misspelt, or its zone is not served yet",
+			"the name server could not be asked when the gateway started, and no answer has come since",
+		},
+		Fix: []string{
+			"ask as the gateway does: `dig SRV NAME`",
+			"start an instance of the service, or mend its registration",
+		},
+		Bearing: "--resolver asks another name server; an endpoint that is given by address, with backup, helps over such times",
+		Related: []ID{PoolAllUnhealthy, DNSNxdomain, DNSServfail},
+		Mark:    -1,
+		Nginx:   "`no servers are inside upstream`, when it reads its configuration",
+		HAProxy: "503 `<NOSRV>`, termination state SC",
+	},
+	{
 		ID: PoolAllUnhealthy, Phase: Select, Side: Gateway, Class: ClassBusy,
 		Status: 503, Proxy: "destination_unavailable", Retry: RL, Rule: "RFC 9209 §2.3.4",
 		Title:    "no endpoint of the upstream may be asked",

@@ -139,7 +139,6 @@ var manuals = []string{"connect(2)", "socket(2)", "write(2)", "unix(7)", grpcOve
 var outside = map[string]string{
 	"no_cluster":                      "upstreams are given as arguments and have no names that could be wrong",
 	"upstream_addr_invalid":           "refused at the start, before there is a request",
-	"pool_empty":                      "at least one endpoint must be given",
 	"circuit_open":                    "ejection is the only breaker, and it never closes the whole upstream",
 	"rate_limited":                    "there are no rate limits",
 	"request_denied":                  "there are no access rules",
@@ -148,7 +147,7 @@ var outside = map[string]string{
 	"destination_ip_prohibited":       "endpoints are chosen by the operator, never by a request",
 	"response_transform_failed":       "answers are not transformed",
 	"gateway_draining":                "a drain finishes what has begun and answers nothing with 503",
-	"dns_srv_empty":                   "SRV records are not asked for",
+	"dns_srv_empty":                   "pool_empty says it, with what the name server said",
 	"socks_failed":                    "there are no parent proxies",
 	"proxy_header_rejected":           "a server that dislikes the header only hangs up, as for many reasons; nothing tells them apart",
 	"tls_alpn_mismatch":               "a server without a protocol of ours answers alert 120 or picks nothing, which means http/1.1",

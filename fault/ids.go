@@ -36,6 +36,7 @@ const (
 
 	// local: the gateway or its machine
 	OverloadShed          ID = "overload_shed"
+	PoolEmpty             ID = "pool_empty"
 	PoolAllUnhealthy      ID = "pool_all_unhealthy"
 	PoolExhausted         ID = "pool_exhausted"
 	QueueFull             ID = "queue_full"

@@ -297,7 +297,7 @@ func (e *Engine) Default() { e.Name = "auto" }
 
 // Upstream is a service behind the gateway: endpoints that stand in for each other.
 type Upstream struct {
-	// The endpoints: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT or unix:/PATH.
+	// The endpoints: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT, unix:/PATH or srv+http://NAME.
 	To []Endpoint `conf:"to,short,required,env" aka:"servers,targets,server,endpoints,hosts,url,address,addresses,backends"`
 	// When and how a request is tried again.
 	Retry Retry `conf:"retry" aka:"retries"`
@@ -341,7 +341,7 @@ func (*Upstream) Noun() string { return "upstream" }
 
 // Endpoint is one target of an upstream, or a range of them, and its share of requests.
 type Endpoint struct {
-	// Where it is: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT or unix:/PATH.
+	// Where it is: HOST:PORT, :PORT, :3000-3003, https://HOST, h2c://HOST:PORT, unix:/PATH or srv+http://NAME.
 	To Target `conf:"to,short,required,env" aka:"address,host,server,url,target,endpoint"`
 	// Its part of the requests, beside the weights of the others.
 	Weight int `conf:"weight" min:"1" max:"1000"`

@@ -63,7 +63,8 @@ func (g *Gateway) restarts(o *Options) error {
 	return errors.Join(wrong...)
 }
 
-// generation is everything that one set of options leads to, opened and not in use.
+// generation is everything that one set of options leads to, opened and not in use. See
+// Gateway.refresh as well, which makes one with another graph.
 type generation struct {
 	o         *Options
 	client    *exchange.Options // as the loops have it
@@ -101,6 +102,7 @@ func (g *Gateway) prepare(o *Options) (n *generation, err error) {
 			n.acme.Close()
 		}
 	}()
+	g.discovery.learn(o)
 	var wrong []error
 	if n.graph, err = g.compile(o, g.graph.Load()); err != nil {
 		wrong = append(wrong, err)
@@ -238,6 +240,8 @@ func (g *Gateway) swap(n *generation) {
 			s.close(i)
 		}
 	})
+	g.appeared(old, n.graph)
+	g.keep(n.o)
 	for i, ln := range g.listeners {
 		ln.secure.Store(i >= len(g.o.Listen))
 	}

@@ -125,6 +125,8 @@ type Gateway struct {
 	log     *accesslog.Sink               // nil if there is none; it never changes
 	tell    func(*accesslog.Endpoint)     // likewise
 
+	discovery discovery
+
 	applying sync.Mutex // held by Apply and Drain, which change the below
 	stopped  atomic.Bool
 
@@ -367,6 +369,7 @@ func (g *Gateway) Stopping() bool { return g.stopped.Load() }
 // what is left, and returns when nothing runs any more. Further calls do nothing.
 func (g *Gateway) Drain(most time.Duration) {
 	again := g.stopped.Swap(true) // an Apply that waits then gives up
+	g.discovery.stop()
 	g.applying.Lock()
 	defer g.applying.Unlock()
 	if again {

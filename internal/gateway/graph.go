@@ -75,8 +75,10 @@ type graph struct {
 // service is an upstream with its parts on the loops. While its settings stay the
 // same it stays, from one graph to the next.
 type service struct {
-	o  Upstream // as given, with the certificate loaded
-	up *upstream.Upstream
+	o Upstream // as given, with the certificate loaded
+	// targets are those of o, with what SRV names stand for in their places.
+	targets []upstream.Target
+	up      *upstream.Upstream
 	// By loop. Without checks the checkers are nil.
 	proxies  []*reverse.Proxy
 	checkers []*check.Checker
@@ -190,11 +192,13 @@ func (g *Gateway) service(u Upstream, from *graph) (*service, error) {
 		}
 	}
 	old := from.find(u.Name)
-	if old != nil && old.o.same(&u) {
+	targets, empty := g.discovery.expand(&u)
+	if old != nil && old.o.same(&u) && slices.Equal(old.targets, targets) {
 		return old, nil
 	}
-	s := &service{o: u}
+	s := &service{o: u, targets: targets}
 	options := u.Options
+	options.Targets, options.Empty = targets, empty
 	options.Own, options.Changed = g.addresses, g.changed
 	options.Share = s.share()
 	var err error

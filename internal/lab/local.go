@@ -4,6 +4,8 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/miekg/dns"
+
 	"github.com/gatewhy/gatewhy/fault"
 )
 
@@ -39,6 +41,16 @@ func localRecipes() []*Recipe {
 		return r
 	}
 
+	empty := naming("pool_empty", fault.PoolEmpty, "the name server cannot say where the service is", func(m *dns.Msg, _ *nameServer) {
+		m.Rcode = dns.RcodeServerFailure
+	}).status(503).lost()
+	start := empty.start
+	empty.start = func(ctx context.Context, o *Origin) error {
+		err := start(ctx, o)
+		o.Target = "srv+http://" + hostName
+		return err
+	}
+
 	drained := local("pool_all_unhealthy", fault.PoolAllUnhealthy, 503, "an operator has taken the only endpoint out")
 	drained.Drained = true
 
@@ -58,6 +70,7 @@ func localRecipes() []*Recipe {
 
 	return []*Recipe{
 		shed,
+		empty,
 		drained,
 		busy("pool_exhausted", fault.PoolExhausted, 1, "another request is under way, which is all that the endpoint may be asked, and none may wait").
 			set("queue", "0"),

@@ -28,6 +28,14 @@ const (
 	StateMaintenance State = "maintenance"
 )
 
+// The states of what DNS names: of an endpoint that an SRV record names or no longer names,
+// and of a name whose records can be had or cannot.
+const (
+	StateAbsent     State = "absent"
+	StateResolved   State = "resolved"
+	StateUnresolved State = "unresolved"
+)
+
 // words is the state as it stands in a sentence.
 func (s State) words() string {
 	if s == StateMaintenance {

@@ -121,6 +121,7 @@ func (r *resolver) readHosts(name string) (addrs []netip.Addr) {
 // question is one lookup in DNS.
 type question struct {
 	host     string
+	types    string   // of the records, in words
 	names    []string // fully qualified, in the order to ask
 	servers  []string
 	attempts int
@@ -130,7 +131,7 @@ type question struct {
 }
 
 func (r *resolver) question(host string, limit time.Duration) *question {
-	q := &question{host: host, limit: limit, began: time.Now(), attempts: 2}
+	q := &question{host: host, types: "A, AAAA", limit: limit, began: time.Now(), attempts: 2}
 	wait := limit
 	if r.server != "" {
 		// Whoever names a resolver names hosts in full: no search list.
@@ -156,16 +157,17 @@ func (r *resolver) question(host string, limit time.Duration) *question {
 
 // outcome is what came of one name and one type, or of one name.
 type outcome struct {
-	kind   fault.ID // "" if there are addresses
-	addrs  []netip.Addr
-	ttl    time.Duration
-	name   string // as asked
-	server string
-	rcode  string
-	ede    string // number of the extended error, RFC 8914
-	text   string // what the resolver added
-	chain  []string
-	err    error
+	kind     fault.ID // "" if there are addresses
+	addrs    []netip.Addr
+	services []*dns.SRV
+	ttl      time.Duration
+	name     string // as asked
+	server   string
+	rcode    string
+	ede      string // number of the extended error, RFC 8914
+	text     string // what the resolver added
+	chain    []string
+	err      error
 }
 
 // gravity orders failures by how much they say: a name that surely is not there
@@ -252,7 +254,7 @@ func (q *question) follow(ctx context.Context, server, name string, qtype uint16
 			return o
 		}
 		switch {
-		case len(o.addrs) > 0:
+		case len(o.addrs)+len(o.services) > 0:
 			return o
 		case m.Rcode == dns.RcodeSuccess && len(o.chain) > before:
 			continue // an alias without its end
@@ -287,6 +289,11 @@ func (o *outcome) walk(m *dns.Msg, qtype uint16) bool {
 				ip, _ = netip.AddrFromSlice(rr.A)
 			case *dns.AAAA:
 				ip, _ = netip.AddrFromSlice(rr.AAAA)
+			case *dns.SRV:
+				if qtype == dns.TypeSRV {
+					o.services = append(o.services, rr)
+					o.ttl = min(o.ttl, time.Duration(h.Ttl)*time.Second)
+				}
 			case *dns.CNAME:
 				alias = dns.CanonicalName(rr.Target)
 				o.ttl = min(o.ttl, time.Duration(h.Ttl)*time.Second)
@@ -296,7 +303,7 @@ func (o *outcome) walk(m *dns.Msg, qtype uint16) bool {
 				o.ttl = min(o.ttl, time.Duration(h.Ttl)*time.Second)
 			}
 		}
-		if len(o.addrs) > 0 || alias == "" {
+		if len(o.addrs)+len(o.services) > 0 || alias == "" {
 			return true
 		}
 		round := slices.Contains(o.chain, alias)
@@ -352,7 +359,7 @@ func (q *question) failed(o *outcome) *answer {
 	for i, n := range q.names {
 		names[i] = strings.TrimSuffix(n, ".")
 	}
-	f := fault.New(o.kind, "host", strings.Join(names, ", "), "resolver", o.server, "rcode", o.rcode, "types", "A, AAAA",
+	f := fault.New(o.kind, "host", strings.Join(names, ", "), "resolver", o.server, "rcode", o.rcode, "types", q.types,
 		"limit", short(q.limit), "after", short(time.Since(q.began)))
 	if o.kind == fault.DNSTimeout {
 		f.Param[1].Value = strings.Join(q.servers, ", ")

@@ -32,7 +32,7 @@ const draws = 4
 // no other is left, or as a probe once its time is over, and one that is down only when
 // there is nothing better: a check may be wrong, and a try costs less than none. What an
 // operator took out is never picked: if that is all of them, the fault is
-// pool_all_unhealthy.
+// pool_all_unhealthy; if there are none at all, pool_empty.
 func (p *Local) Pick(before []*Endpoint, key uint64) (*Endpoint, *fault.Fault) {
 	e, _ := p.pick(before, key)
 	if e == nil {
@@ -46,6 +46,9 @@ func (p *Local) Pick(before []*Endpoint, key uint64) (*Endpoint, *fault.Fault) {
 // requests wait; it does not send them to backups or to endpoints that are not well.
 func (p *Local) pick(before []*Endpoint, key uint64) (e *Endpoint, nobody bool) {
 	all := p.up.endpoints
+	if len(all) == 0 {
+		return nil, true
+	}
 	if len(all) == 1 {
 		switch e := all[0]; {
 		case e.out():
@@ -108,6 +111,9 @@ func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) (best *End
 
 // nobody is the fault of an upstream of which no endpoint is to be asked.
 func (p *Local) nobody() *fault.Fault {
+	if len(p.up.endpoints) == 0 {
+		return fault.New(fault.PoolEmpty, "upstream", p.up.o.Name, "value", p.up.o.Empty)
+	}
 	const most = 8
 	var states []string
 	for _, e := range p.up.endpoints {

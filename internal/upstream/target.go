@@ -27,6 +27,9 @@ type Target struct {
 	Port uint16
 	// Path of a unix socket, absolute; "" for TCP.
 	Path string
+	// Service is a name whose SRV records say what the target stands for; Host, Port and
+	// Path are empty then, and an upstream is made of what LookupService says.
+	Service string
 	// Secure: TLS is spoken.
 	Secure bool
 	// H2C: HTTP/2 is spoken in the clear, without asking (RFC 9113 §3.3).
@@ -69,6 +72,7 @@ func (t Target) same(u Target) bool { return t.Place() == u.Place() }
 //	https://app https://app:8443      TLS; port 443 unless given
 //	h2c://app   h2c://app:3000        HTTP/2 in the clear; port 80 unless given
 //	unix:/run/app.sock                unix socket, absolute path
+//	srv+http://_http._tcp.app         what the SRV records of a name say; also srv+https and srv+h2c
 //
 // An error quotes s, says what is wrong with it and what to write.
 func ParseTarget(s string) ([]Target, error) {
@@ -90,8 +94,10 @@ func ParseTarget(s string) ([]Target, error) {
 		return []Target{{Name: "unix:" + path, Path: path}}, nil
 	}
 	t, rest, port := Target{}, s, ""
+	service := false
 	if scheme, r, ok := strings.Cut(s, "://"); ok {
-		switch strings.ToLower(scheme) {
+		scheme, service = strings.CutPrefix(strings.ToLower(scheme), "srv+")
+		switch scheme {
 		case "http":
 			rest, port = r, "80"
 		case "https":
@@ -99,7 +105,7 @@ func ParseTarget(s string) ([]Target, error) {
 		case "h2c":
 			rest, port, t.H2C = r, "80", true
 		default:
-			return bad("unknown scheme %q: write http://, https://, h2c:// or unix:", scheme)
+			return bad("unknown scheme %q: write http://, https://, h2c://, srv+http:// or unix:", scheme)
 		}
 		rest = strings.TrimSuffix(rest, "/")
 		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -108,6 +114,22 @@ func ParseTarget(s string) ([]Target, error) {
 		if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 			return bad("a target has no user name: drop %q", rest[:i+1])
 		}
+	}
+	if service {
+		name, err := checkHost(rest)
+		switch {
+		case strings.Contains(rest, ":"):
+			return bad("an SRV name has no port: its records have, drop %q", rest[strings.IndexByte(rest, ':'):])
+		case rest == "":
+			return bad("no name: write srv+http://_http._tcp.example.org")
+		case err != nil:
+			return bad("%v", err)
+		case isIP(name):
+			return bad("an address has no SRV records: write http://%s", rest)
+		}
+		scheme, _, _ := strings.Cut(s, "://")
+		t.Service, t.Name = name, strings.ToLower(scheme)+"://"+name
+		return []Target{t}, nil
 	}
 	host, ports, problem := splitHostPort(rest)
 	if problem != "" {
@@ -145,6 +167,11 @@ func ParseTarget(s string) ([]Target, error) {
 		list = append(list, t)
 	}
 	return list, nil
+}
+
+func isIP(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 func (t Target) hostPort() string {

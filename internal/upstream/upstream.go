@@ -68,6 +68,9 @@ type Options struct {
 	// Targets are its endpoints: at least one, none twice.
 	Targets []Target
 
+	// Empty is why there may be no target, as words of DNS; "" means that there must be one.
+	Empty string
+
 	// CA are the roots that an endpoint's certificate must lead to; nil means
 	// those of the system.
 	CA *x509.CertPool
@@ -159,7 +162,7 @@ func New(o Options) (*Upstream, error) {
 	o.Targets = slices.Clone(o.Targets)
 
 	var wrong []error
-	if len(o.Targets) == 0 {
+	if len(o.Targets) == 0 && o.Empty == "" {
 		wrong = append(wrong, fmt.Errorf("upstream %q has no target: add one, such as localhost:3000", o.Name))
 	}
 	dns, err := newResolver(o.Resolver)
@@ -178,6 +181,9 @@ func New(o Options) (*Upstream, error) {
 		}
 		if t.H2C && o.HTTP2 == NoHTTP2 {
 			wrong = append(wrong, fmt.Errorf("target %q speaks HTTP/2, which is switched off: write http:// or switch it on", t.Name))
+		}
+		if t.Service != "" {
+			wrong = append(wrong, fmt.Errorf("target %q is the name of a service: nobody has looked it up", t.Name))
 		}
 		if t.Weight < 0 || t.Weight > MaxWeight {
 			wrong = append(wrong, fmt.Errorf("target %q has the weight %d: write a number from 1 to %d", t.Name, t.Weight, MaxWeight))
