@@ -6,6 +6,7 @@
 package check
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -23,9 +24,15 @@ import (
 type Question struct {
 	// Connect asks only whether a connection can be had, with its TLS handshake.
 	Connect bool
+	// GRPC asks by grpc.health.v1.Health/Check how Service is; "" is the server as a
+	// whole. It needs an endpoint that speaks HTTP/2.
+	GRPC    bool
+	Service string
 	Path    string // "" means "/"
 	Host    string // "" means the endpoint's own
 	Agent   string // User-Agent
+	// Body is how much of the answer's body is read; 0 is none of it.
+	Body int
 	// Limits and Allow are those of answers; a zero Limits means the usual ones.
 	Limits http1.Limits
 	Allow  h1.Allow
@@ -41,14 +48,42 @@ type Answer struct {
 	Unreachable bool
 	Status      int // 0 if there was no answer
 	Version     string
-	Took        time.Duration
+	// Body is the beginning of the body, as far as it was asked for, and Cut says that
+	// there was more.
+	Body []byte
+	Cut  bool
+	// GRPC is what a gRPC check found, in words; "" if the service is well.
+	GRPC string
+	Took time.Duration
 }
 
 // maxInterims bounds what is read before the final answer.
 const maxInterims = 8
 
-// Ask connects to e, asks, and reads the head of the answer. It is called from a
-// task of the loop of local, on which its connection counts for no pool.
+// line is one request and its answer, in either version of HTTP: what http1.Line and
+// http2.Line have in common.
+type line interface {
+	Compose(q *message.Request, o *message.Onward)
+	Add(piece []byte)
+	End(trailer *message.Head)
+	AskWhole(until loop.Time) (sent bool, err error)
+	Fill(until loop.Time) error
+	ParseHead() (ok bool, f *fault.Fault)
+	Next()
+	Interim() int
+	Frame(toHead bool) *fault.Fault
+	Message() (*message.Head, *message.Framing)
+	DropHead()
+	Piece() (piece []byte, done bool, f *fault.Fault)
+	Trailer() *message.Head
+	Unfinished(err error) bool
+	Release()
+	HeadEnded(err error, c *message.Circumstances) *fault.Fault
+	BodyEnded(err error, c *message.Circumstances) *fault.Fault
+}
+
+// Ask connects to e, asks, and reads the answer as far as the question wants. It is
+// called from a task of the loop of local, on which its connection counts for no pool.
 func Ask(local *upstream.Local, l loop.Loop, e *upstream.Endpoint, q *Question) (v Answer) {
 	began := l.Now()
 	until := began.Add(int64(q.Time))
@@ -63,41 +98,122 @@ func Ask(local *upstream.Local, l loop.Loop, e *upstream.Endpoint, q *Question) 
 	if q.Connect {
 		return v
 	}
-	if link, ok := c.Shared.(*http2.Link); ok {
-		v.Version = "HTTP/2"
-		v.Status, v.Fault = q.ask2(link, e, until)
-		return v
+	link, ok := c.Shared.(*http2.Link)
+	switch {
+	case ok:
+		var l http2.Line
+		l.Begin(link)
+		q.converse(&l, e, until, &v)
+	case q.GRPC:
+		v.GRPC = "it speaks no HTTP/2, which gRPC needs"
+	default:
+		limits := q.Limits
+		if limits == (http1.Limits{}) {
+			limits.Limits = h1.DefaultResponse
+		}
+		var l http1.Line
+		l.Begin(c.Stream, &limits, q.Allow)
+		q.converse(&l, e, until, &v)
 	}
-	request := "GET " + q.path() + " HTTP/1.1\r\nHost: " + q.host(e) +
-		"\r\nUser-Agent: " + q.Agent + "\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-	// A send that breaks says less than what the endpoint may have said before.
-	c.Stream.Send([]byte(request), nil, until)
-	var a http1.Answer
-	defer a.In.Release()
-	limits := q.Limits
-	if limits == (http1.Limits{}) {
-		limits.Limits = h1.DefaultResponse
+	return v
+}
+
+// converse asks and reads what is answered.
+func (q *Question) converse(l line, e *upstream.Endpoint, until loop.Time, v *Answer) {
+	defer l.Release()
+	r, body := q.request(e)
+	l.Compose(r, &message.Onward{Length: int64(len(body)), Via: []byte("gatewhy"), NoXForwarded: true})
+	l.Add(body)
+	l.End(nil)
+	circumstances := &message.Circumstances{Limit: q.Time.String()}
+	sent, err := l.AskWhole(until)
+	if !sent && err == nil {
+		err = loop.ErrTimeout
 	}
-	a.Start(c.Stream, &limits, q.Allow)
 	for {
-		ok, f := a.ParseHead()
-		switch {
+		// A send that breaks says less than what the endpoint may have said before.
+		switch ok, f := l.ParseHead(); {
 		case f != nil:
 			v.Fault = f
-			return v
-		case ok && a.Head.Status < 200 && a.Head.Status != 101 && a.Interims < maxInterims:
-			a.Next()
-			continue
+			return
 		case ok:
-			v.Status, v.Version = a.Head.Status, fmt.Sprintf("HTTP/1.%d", a.Head.Minor)
-			return v
-		}
-		if err := a.Fill(until); err != nil {
-			if v.Fault = upstream.TLSFault(err); v.Fault == nil {
-				v.Fault = a.HeadEnded(err, &http1.Circumstances{Limit: q.Time.String()})
+			h, _ := l.Message()
+			if h.Status < 200 && h.Status != 101 && l.Interim() < maxInterims {
+				l.Next()
+				continue
 			}
-			return v
+			v.Status, v.Version = h.Status, "HTTP/2"
+			if h.Major == 1 {
+				v.Version = fmt.Sprintf("HTTP/1.%d", h.Minor)
+			}
+			q.read(l, until, v, circumstances)
+			return
 		}
+		if err != nil {
+			if v.Fault = upstream.TLSFault(err); v.Fault == nil {
+				v.Fault = l.HeadEnded(err, circumstances)
+			}
+			return
+		}
+		err = l.Fill(until)
+	}
+}
+
+// mostHealth bounds the message of a gRPC check, which has two bytes.
+const mostHealth = 1 << 10
+
+// read reads the body, as far as it is wanted.
+func (q *Question) read(l line, until loop.Time, v *Answer, circumstances *message.Circumstances) {
+	most := q.Body
+	if q.GRPC {
+		most = mostHealth
+	}
+	h, _ := l.Message()
+	var early []byte // grpc-status of an answer without a message
+	if q.GRPC {
+		if f := h.FieldNamed("grpc-status"); f != nil {
+			early = bytes.Clone(h.Bytes(f.Value))
+		}
+	}
+	if most == 0 || v.Status == 101 {
+		return
+	}
+	if v.Fault = l.Frame(false); v.Fault != nil {
+		return
+	}
+	l.DropHead()
+	for {
+		piece, done, f := l.Piece()
+		if v.Fault = f; f != nil {
+			return
+		}
+		if room := most - len(v.Body); len(piece) > room {
+			v.Body, v.Cut = append(v.Body, piece[:room]...), true
+			break
+		}
+		v.Body = append(v.Body, piece...)
+		if done {
+			break
+		}
+		if piece != nil {
+			continue
+		}
+		if err := l.Fill(until); err != nil {
+			if l.Unfinished(err) {
+				v.Fault = l.BodyEnded(err, circumstances)
+				return
+			}
+			break
+		}
+	}
+	if q.GRPC {
+		status := early
+		if t := l.Trailer(); t != nil {
+			if f := t.FieldNamed("grpc-status"); f != nil {
+				status = t.Bytes(f.Value)
+			}
+		}
+		v.GRPC = q.serving(v, string(status))
 	}
 }
 
@@ -122,37 +238,27 @@ func (q *Question) host(e *upstream.Endpoint) string {
 	return t.Name
 }
 
-// ask2 is Ask on a connection that speaks HTTP/2.
-func (q *Question) ask2(k *http2.Link, e *upstream.Endpoint, until loop.Time) (status int, f *fault.Fault) {
-	var l http2.Line
-	l.Begin(k)
-	defer l.Release()
-	r := message.Request{Safe: true, Idempotent: true}
+// request is what is asked, and its body.
+func (q *Question) request(e *upstream.Endpoint) (*message.Request, []byte) {
+	r := &message.Request{Safe: true, Idempotent: true}
 	h := &r.Head
 	add := func(s string) message.Span {
 		h.Raw = append(h.Raw, s...)
 		return message.Span{Off: uint32(len(h.Raw) - len(s)), Len: uint32(len(s))}
 	}
 	h.Major, h.Minor = 1, 1
-	h.Method, h.Path, h.Authority = add("GET"), add(q.path()), add(q.host(e))
-	h.Fields = []message.Field{{Name: add("user-agent"), Value: add(q.Agent)},
-		{Name: add("accept"), Value: add("*/*"), ID: message.Accept}}
-	l.Compose(&r, &message.Onward{Length: -1, Via: []byte("gatewhy")})
-	l.End(nil)
-	if sent, err := l.AskWhole(until); !sent || err != nil {
-		return 0, l.HeadEnded(err, &message.Circumstances{Limit: q.Time.String()})
+	method, path := "GET", q.path()
+	if q.GRPC {
+		method, path = "POST", "/grpc.health.v1.Health/Check"
 	}
-	answer, _ := l.Message()
-	for {
-		switch ok, _ := l.ParseHead(); {
-		case ok && answer.Status < 200 && l.Interim() < maxInterims:
-			l.Next()
-			continue
-		case ok:
-			return answer.Status, nil
-		}
-		if err := l.Fill(until); err != nil {
-			return 0, l.HeadEnded(err, &message.Circumstances{Limit: q.Time.String()})
-		}
+	h.Method, h.Path, h.Authority = add(method), add(path), add(q.host(e))
+	h.Fields = []message.Field{{Name: add("User-Agent"), Value: add(q.Agent)}}
+	if !q.GRPC {
+		h.Fields = append(h.Fields, message.Field{Name: add("Accept"), Value: add("*/*"), ID: message.Accept})
+		return r, nil
 	}
+	h.Fields = append(h.Fields, message.Field{Name: add("Content-Type"), Value: add("application/grpc"), ID: message.ContentType})
+	body := healthRequest(q.Service)
+	r.Framing = message.Framing{Body: message.Sized, Length: int64(len(body)), Trailers: true}
+	return r, body
 }

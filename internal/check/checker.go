@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,10 +46,20 @@ type Options struct {
 	Rise, Fall int
 	// Least and Most are the statuses that are good; 0 means the defaults.
 	Least, Most int
+	// Expect must be in the first MostBody bytes of the body, or match it if it stands between
+	// slashes; "" expects nothing.
+	Expect string
+	// GRPC asks by grpc.health.v1, and Service is whom for; "" is the server as a whole.
+	GRPC    bool
+	Service string
 }
 
+// MostBody is how much of a body is looked at: pages that are made to be looked at are
+// small.
+const MostBody = 64 << 10
+
 // On reports whether anybody is to be asked.
-func (o *Options) On() bool { return o.Path != "" || o.Connect }
+func (o *Options) On() bool { return o.Path != "" || o.Connect || o.GRPC }
 
 // Checker looks at the endpoints of one upstream that fall to one loop. Its methods
 // must be called from tasks of that loop.
@@ -58,6 +70,7 @@ type Checker struct {
 	local  *upstream.Local
 	tasks  []loop.Task
 	closed bool
+	expect *regexp.Regexp // nil if anything will do
 }
 
 // Start begins to look at each of the upstream's endpoints whose index leaves the
@@ -68,7 +81,11 @@ func Start(l loop.Loop, loops int, up *upstream.Upstream, o *Options, agent stri
 	c.o.Every, c.o.Timeout = cmp.Or(o.Every, DefaultEvery), cmp.Or(o.Timeout, DefaultTimeout)
 	c.o.Rise, c.o.Fall = cmp.Or(o.Rise, DefaultRise), cmp.Or(o.Fall, DefaultFall)
 	c.o.Least, c.o.Most = cmp.Or(o.Least, DefaultLeast), cmp.Or(o.Most, DefaultMost)
-	c.q = Question{Connect: o.Connect, Path: o.Path, Host: o.Host, Agent: agent, Time: c.o.Timeout}
+	c.q = Question{Connect: o.Connect, GRPC: o.GRPC, Service: o.Service, Path: o.Path, Host: o.Host, Agent: agent, Time: c.o.Timeout}
+	if o.Expect != "" {
+		c.q.Body = MostBody
+		c.expect, _ = ParseExpect(o.Expect) // whoever wrote it was told
+	}
 	for i, e := range up.Endpoints() {
 		if i%loops == l.Index() {
 			c.tasks = append(c.tasks, l.Go(func() { c.watch(e) }))
@@ -125,8 +142,16 @@ func (c *Checker) wrong(a *Answer) string {
 	switch {
 	case a.Fault != nil:
 		return words(a.Fault)
+	case c.o.GRPC:
+		return a.GRPC
 	case !c.o.Connect && (a.Status < c.o.Least || a.Status > c.o.Most):
 		return fmt.Sprintf("GET %s is answered with %d, want %d to %d", c.q.path(), a.Status, c.o.Least, c.o.Most)
+	case c.expect != nil && !c.expect.Match(a.Body):
+		beginning := "has no body"
+		if len(a.Body) > 0 {
+			beginning = fmt.Sprintf("begins with %.40q", a.Body)
+		}
+		return fmt.Sprintf("the answer to GET %s %s and lacks %s", c.q.path(), beginning, strconv.Quote(c.o.Expect))
 	}
 	return ""
 }

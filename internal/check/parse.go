@@ -1,7 +1,9 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -17,6 +19,22 @@ func ParsePath(s string) error {
 		}
 	}
 	return nil
+}
+
+// ParseExpect reads what the body of an answer is to have: words, or between slashes a
+// regular expression (RE2).
+func ParseExpect(s string) (*regexp.Regexp, error) {
+	if s == "" {
+		return nil, errors.New("nothing is expected: write some words, or /a regular expression/")
+	}
+	if len(s) < 2 || s[0] != '/' || s[len(s)-1] != '/' {
+		return regexp.Compile(regexp.QuoteMeta(s))
+	}
+	r, err := regexp.Compile(s[1 : len(s)-1])
+	if err != nil {
+		return nil, fmt.Errorf("this is no regular expression: %v", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	return r, nil
 }
 
 // ParseStatus reads a status, as 204, or the least and the most of several, as 200-299.

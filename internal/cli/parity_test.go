@@ -27,7 +27,7 @@ var samples = map[string]string{
 	"DURATION": "7s", "SIZE": "1MiB", "N": "3", "SHARE": "0.5", "on|off": "off", "": "true", "ADDRESS": "127.0.0.1:53", "WHO": "all",
 	"node": "edge-1", "engine": "portable", "upstream-sni": "sni.example", "upstream-server-name": "app.example", "tls-min": "1.3",
 	"http2": "only", "upstream-http2": "on", "http2-control": "500", "upstream-cert": "/x.pem", "upstream-key": "/x.key",
-	"balance": "latency", "zone": "eu-1", "balance-key": "field:x-user", "trusted-proxies": "10.0.0.0/8,::1", "proxy-protocol": "10.2.0.0/16", "send-proxy": "v1", "tls-client-ca": "/ca.pem", "forwarded": "both", "request-id": "X-Request-Id", "trace-sample": "0.5", "health-path": "/healthz", "health-host": "app.example", "STATUS": "200-299",
+	"balance": "latency", "zone": "eu-1", "balance-key": "field:x-user", "trusted-proxies": "10.0.0.0/8,::1", "proxy-protocol": "10.2.0.0/16", "send-proxy": "v1", "health-service": "a.B", "health-expect": "ok", "tls-client-ca": "/ca.pem", "forwarded": "both", "request-id": "X-Request-Id", "trace-sample": "0.5", "health-path": "/healthz", "health-host": "app.example", "STATUS": "200-299",
 	"max-proxy-header": "8KiB",
 	"tls-cert":         "/a.pem,/b.pem", "tls-key": "/a.key,/b.key",
 }

@@ -53,7 +53,7 @@ func effectOf(t *testing.T, tree any) (effect, error) {
 // strange are values of keys that their type does not tell.
 var strange = map[string]any{
 	"/node": "edge-1", "/listen/http": ":8081", "/listen/https": ":8443", "/tls/certificates/0/cert": "/x.pem", "/tls/certificates/0/key": "/x.key",
-	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/tls/clients/ca": "/ca.pem", "/tls/clients/optional": true, "/tls/clients/forward": true, "/tls/acme/ca": "https://ca.example/dir", "/tls/acme/ask": "http://localhost:9/ask", "/tls/acme/email": "a@b.example", "/tls/acme/ca-root": "/ca.pem", "/tls/acme/storage": "/s", "/tls/acme/when": "off", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/token": "/token", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5,
+	"/errors/contact": "ops@example.org", "/resolver": "127.0.0.1:53", "/log/file": "/x.log", "/upstreams/app/health/grpc": true, "/upstreams/app/health/service": "a.B", "/upstreams/app/health/expect": "/ok/", "/tls/clients/ca": "/ca.pem", "/tls/clients/optional": true, "/tls/clients/forward": true, "/tls/acme/ca": "https://ca.example/dir", "/tls/acme/ask": "http://localhost:9/ask", "/tls/acme/email": "a@b.example", "/tls/acme/ca-root": "/ca.pem", "/tls/acme/storage": "/s", "/tls/acme/when": "off", "/log/template": "${url.path}", "/log/sample": 0.5, "/admin/dir": "/x", "/admin/token": "/token", "/admin/listen": "localhost:2502", "/upstreams/app/balance/key": "cookie:sid", "/trusted-proxies": "10.0.0.0/8", "/listen/proxy-protocol": "10.0.0.0/8", "/request-id/field": "X-Request-Id", "/request-id/reply": true, "/trace/on": true, "/trace/sample": 0.5,
 	"/upstreams/app/to/0/to": "app:3001", "/upstreams/app/to/0/zone": "b", "/zone": "a",
 	"/limits/proxy-header":       "8KiB",
 	"/upstreams/app/health/path": "/healthz", "/upstreams/app/health/host": "h.example", "/upstreams/app/health/status": "204",
@@ -86,6 +86,8 @@ var also = map[string]map[string]any{
 	"/upstreams/app/health/timeout": {"/upstreams/app/health/path": "/healthz"},
 	"/upstreams/app/health/rise":    {"/upstreams/app/health/path": "/healthz"},
 	"/upstreams/app/health/fall":    {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/expect":  {"/upstreams/app/health/path": "/healthz"},
+	"/upstreams/app/health/service": {"/upstreams/app/health/grpc": true},
 	"/upstreams/app/health/status":  {"/upstreams/app/health/path": "/healthz"},
 	"/upstreams/app/to/0/weight":    {"/upstreams/app/to/0/to": "app:3001"},
 	"/upstreams/app/to/0/backup":    {"/upstreams/app/to/0/to": "app:3001"},

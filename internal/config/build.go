@@ -268,7 +268,7 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	}
 	o.Balance, o.Key = balance, upstream.Key(u.Balance.Key)
 	h := &u.Health
-	o.Check = check.Options{Path: string(h.Path), Connect: h.Connect, Host: h.Host, Every: h.Every, Timeout: h.Timeout,
+	o.Check = check.Options{Expect: string(h.Expect), GRPC: h.GRPC, Service: h.Service, Path: string(h.Path), Connect: h.Connect, Host: h.Host, Every: h.Every, Timeout: h.Timeout,
 		Rise: h.Rise, Fall: h.Fall, Least: h.Status.Least, Most: h.Status.Most}
 	o.Link.Streams = u.Pool.Streams
 	o.Link.Ping, o.Link.Pong = orNone(t.Ping), min(t.Ping, http2.DefaultPong)

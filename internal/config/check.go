@@ -491,11 +491,14 @@ func (c *checker) health(u *Upstream, at conf.Path) {
 	}
 	h, usual := &u.Health, Health{}
 	usual.Default()
-	switch on := h.Path != "" || h.Connect; {
+	switch on := h.Path != "" || h.Connect || h.GRPC; {
 	case *h == usual || c.Places[at.Key("path")].Value.Valid() && h.Path == "": // the path is wrong
 	case !on:
-		c.add(conf.Problem{Name: "health_never", Message: "nobody is checked: there is no path, and connect is not set", At: c.key(at, "what is asked for?"),
-			Help: "write `path: /healthz`, or `connect: true` for what speaks no HTTP"}, at)
+		c.add(conf.Problem{Name: "health_never", Message: "nobody is checked: there is no path, and neither grpc nor connect is set", At: c.key(at, "what is asked for?"),
+			Help: "write `path: /healthz`, `grpc: true`, or `connect: true` for what speaks no HTTP"}, at)
+	case h.Path != "" && h.GRPC:
+		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: "the path is never asked for: checks go by grpc.health.v1", At: place("path", "not asked for"),
+			Help: "drop `path`, or `grpc`"}, at)
 	case h.Path != "" && h.Connect:
 		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: "the path is never asked for: checks only connect", At: place("path", "not asked for"),
 			Help: "drop `connect`"}, at)

@@ -509,6 +509,10 @@ type Health struct {
 	Path HealthPath `conf:"path,short" flag:"health-path" aka:"uri,url,target,endpoint"`
 	// Only connect, with a TLS handshake where the endpoint has TLS: for what speaks no HTTP.
 	Connect bool `conf:"connect" flag:"health-connect" aka:"tcp"`
+	// Ask by grpc.health.v1 how the server is; endpoints must speak HTTP/2.
+	GRPC bool `conf:"grpc" flag:"health-grpc"`
+	// The gRPC service that is asked for; the server as a whole unless set.
+	Service string `conf:"service" flag:"health-service"`
 	// The host to ask for; the endpoint's own unless set.
 	Host string `conf:"host" flag:"health-host"`
 	// The time between two checks of an endpoint, up to a tenth more or less.
@@ -520,7 +524,9 @@ type Health struct {
 	// Bad checks in a row after which an endpoint gets no requests.
 	Fall int `conf:"fall" flag:"health-fall" min:"1" max:"1000" aka:"fails,unhealthy,failures"`
 	// The statuses of an endpoint that is well: one, or the least and the most.
-	Status Statuses `conf:"status" flag:"health-status" aka:"expect,expect-status,codes"`
+	Status Statuses `conf:"status" flag:"health-status" aka:"expect-status,codes"`
+	// What the first 64KiB of the body have: words, or between slashes a regular expression.
+	Expect Expectation `conf:"expect" flag:"health-expect" aka:"body,expect-body,match"`
 }
 
 // Default implements the defaults.

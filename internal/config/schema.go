@@ -87,7 +87,7 @@ func Schema() []byte {
 				return anyOf(&jsonschema.Schema{Type: "string"}, &jsonschema.Schema{Ref: "#/$defs/Upstream"})
 			case reflect.TypeFor[Address](), reflect.TypeFor[Target](), reflect.TypeFor[Pattern](), reflect.TypeFor[Method](),
 				reflect.TypeFor[Network](), reflect.TypeFor[NodeName](), reflect.TypeFor[Resolver](), reflect.TypeFor[AdminAddress](),
-				reflect.TypeFor[FieldName](), reflect.TypeFor[LogTemplate](), reflect.TypeFor[DirectoryURL](),
+				reflect.TypeFor[FieldName](), reflect.TypeFor[LogTemplate](), reflect.TypeFor[DirectoryURL](), reflect.TypeFor[Expectation](),
 				reflect.TypeFor[CookieName]():
 				return &jsonschema.Schema{Type: "string"}
 			case reflect.TypeFor[HashKey]():

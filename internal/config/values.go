@@ -204,6 +204,24 @@ func (n *CookieName) UnmarshalText(b []byte) error {
 // MarshalText is what UnmarshalText reads.
 func (n CookieName) MarshalText() ([]byte, error) { return []byte(n), nil }
 
+// Expectation is what the body of an answer has.
+type Expectation string
+
+// Noun implements the word for messages.
+func (*Expectation) Noun() string { return "expectation" }
+
+// UnmarshalText reads an expectation as package check does.
+func (e *Expectation) UnmarshalText(b []byte) error {
+	if _, err := check.ParseExpect(string(b)); err != nil {
+		return fromText("", string(b), err.Error())
+	}
+	*e = Expectation(b)
+	return nil
+}
+
+// MarshalText is what UnmarshalText reads.
+func (e Expectation) MarshalText() ([]byte, error) { return []byte(e), nil }
+
 // HashKey is what hashing goes by.
 type HashKey upstream.Key
 

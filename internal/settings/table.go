@@ -207,6 +207,17 @@ var table = []*Setting{
 	{"health-path", rescue, "PATH", "", "what every endpoint is asked for again and again, as in /healthz; those that do not answer well get no requests", healthPath},
 	{"health-connect", rescue, "", "", "check endpoints by connecting only, with a TLS handshake to https://",
 		boolean(func(o *gateway.Options, yes bool) { o.Check.Connect = yes })},
+	{"health-grpc", rescue, "", "", "check by grpc.health.v1; endpoints must speak HTTP/2", boolean(func(o *gateway.Options, yes bool) { o.Check.GRPC = yes })},
+	{"health-service", rescue, "NAME", "", "the gRPC service that checks ask for; the server as a whole unless set",
+		text(func(o *gateway.Options, s string) { o.Check.Service = s })},
+	{"health-expect", rescue, "WORDS", "", "what the first 64KiB of the body of a good check have: words, or between slashes a regular expression",
+		func(o *gateway.Options, v string) error {
+			if _, err := check.ParseExpect(v); err != nil {
+				return err
+			}
+			o.Check.Expect = v
+			return nil
+		}},
 	{"health-host", rescue, "HOST", "", "the host that checks ask for; the endpoint's own unless set",
 		text(func(o *gateway.Options, s string) { o.Check.Host = s })},
 	{"health-every", rescue, "DURATION", conf.FormatDuration(check.DefaultEvery), "the time between two checks of an endpoint, up to a tenth more or less",
