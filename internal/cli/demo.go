@@ -20,6 +20,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/lab"
 	"github.com/gatewhy/gatewhy/internal/settings"
 	"github.com/gatewhy/gatewhy/internal/trail"
+	"github.com/gatewhy/gatewhy/internal/upstream"
 )
 
 // scene is one step of the demo: a recipe of the lab behind a gateway of its own.
@@ -188,6 +189,7 @@ func (d *demo) gateway(r *lab.Recipe, origin *lab.Origin, targets []string, trai
 		return nil, err
 	}
 	o.Upstream.Name = upstreamName
+	o.Upstream.Balance = upstream.Turns // the endpoint that fails comes first
 	var err error
 	if o.Upstream.Targets, err = parseTargets(targets); err != nil {
 		return nil, err

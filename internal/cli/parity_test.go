@@ -71,7 +71,7 @@ func TestFlagsAndConfigurationsAgree(t *testing.T) {
 		}
 		// The one upstream of the flags as one of a list, and the names of the host.
 		one := gateway.Upstream{Options: flags.Upstream, CertificateFile: flags.UpstreamCertificate, KeyFile: flags.UpstreamKey, Reverse: flags.Reverse, Link: flags.Link, Check: flags.Check}
-		flags.Upstreams, flags.Upstream, flags.UpstreamCertificate, flags.UpstreamKey = []gateway.Upstream{one}, upstream.Options{}, "", ""
+		flags.Upstreams, flags.Upstream, flags.UpstreamCertificate, flags.UpstreamKey = []gateway.Upstream{one}, made.Upstream, "", ""
 		flags.Reverse, flags.Link, flags.Check = made.Reverse, made.Link, made.Check
 		flags.Sites, flags.TLS.Names = made.Sites, made.TLS.Names
 		fill(&flags)

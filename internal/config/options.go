@@ -494,14 +494,14 @@ func (e *Eject) Default() { e.After = upstream.DefaultEjectAfter }
 
 // Balance says which of the endpoints that are well gets a request.
 type Balance struct {
-	// turns (in turn, and rather one that is less busy), round-robin, random, least (requests in flight), latency (the better of two) or hash (of key).
-	How string `conf:"how,short" flag:"balance" enum:"turns,round-robin,random,least,latency,hash" aka:"method,policy,algorithm"`
+	// latency (the better of two at random), turns (in turn, and rather one that is less busy), round-robin, random, least (requests in flight) or hash (of key).
+	How string `conf:"how,short" flag:"balance" enum:"latency,turns,round-robin,random,least,hash" aka:"method,policy,algorithm"`
 	// What hash goes by: client, path, field:NAME or cookie:NAME; a request without it goes by its client.
 	Key HashKey `conf:"key" flag:"balance-key" aka:"by,hash,on"`
 }
 
 // Default implements the defaults.
-func (b *Balance) Default() { b.How, b.Key = "turns", HashKey{Source: upstream.ByClient} }
+func (b *Balance) Default() { b.How, b.Key = "latency", HashKey{Source: upstream.ByClient} }
 
 // Health says how endpoints are asked whether they are well.
 type Health struct {

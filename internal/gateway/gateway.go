@@ -96,6 +96,7 @@ func Defaults() Options {
 				BodyMemory: http2.DefaultBodyMemory, Resets: http2.DefaultResets, Control: http2.DefaultControl, Table: h2.DefaultTable},
 			MaxConnections: exchange.DefaultMaxConnections, TraceSample: 1,
 		},
+		Upstream: upstream.Options{Balance: upstream.Latency},
 		Reverse: reverse.Options{
 			Limits: http1.Limits{Limits: h1.DefaultResponse}, Allow: h1.AllowResponse,
 			Attempts: reverse.DefaultAttempts, Send: reverse.DefaultSend, FirstByte: reverse.DefaultFirstByte,

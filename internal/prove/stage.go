@@ -117,6 +117,7 @@ func (s *stage) options() (gateway.Options, error) {
 		o.TLS.SelfSigned = true
 	}
 	o.Upstream.Name = "lab"
+	o.Upstream.Balance = upstream.Turns // the recipe's own endpoint comes first
 	for _, site := range s.recipe.Sites {
 		own := gateway.Site{Hosts: []string{site.Host}}
 		for _, path := range site.Paths {

@@ -314,7 +314,7 @@ func (c *call) ended(f *fault.Fault) {
 	if c.end != nil && (f == nil || f.At != fault.Reply) {
 		c.p.pool.Report(c.end, health)
 		if health == nil && a.FirstByte > a.Sent {
-			c.p.pool.Took(c.end, int64(a.FirstByte-a.Sent))
+			c.p.pool.Took(c.end, int64(a.FirstByte-a.Sent), a.Status >= 500)
 		}
 	}
 }

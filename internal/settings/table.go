@@ -187,7 +187,7 @@ var table = []*Setting{
 	{"eject-after", rescue, "N", strconv.Itoa(upstream.DefaultEjectAfter),
 		"failures in a row that leave an endpoint out for a while, never the last one; 0 = never", eject},
 
-	{"balance", upstreams, "HOW", "turns", "which endpoint gets a request: turns, round-robin, random, least, latency or hash", balance},
+	{"balance", upstreams, "HOW", "latency", "which endpoint gets a request: latency (the better of two at random), turns, round-robin, random, least or hash", balance},
 	{"balance-key", upstreams, "KEY", "client", "what hash goes by: client, path, field:NAME or cookie:NAME", balanceKey},
 	{"zone", upstreams, "NAME", "", "the zone that the gateway stands in: endpoints in another zone get requests only while none of this one is well",
 		text(func(o *gateway.Options, s string) { o.Upstream.Zone = s })},

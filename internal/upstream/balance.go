@@ -122,10 +122,12 @@ func (b *bench) took(ns int64, now loop.Time) {
 	b.tookAt = now
 }
 
-// Took tells how long after a request its answer began, on an attempt that went well.
-func (p *Local) Took(e *Endpoint, ns int64) {
-	if p.up.o.Balance == Latency {
-		p.bench[e.index].took(ns, p.loop.Now())
+// Took tells how long after a request its answer began, on an attempt that went well; bad
+// says that the answer was a failure of the application all the same. Such ones are often
+// quick, and must not draw requests to where they come from.
+func (p *Local) Took(e *Endpoint, ns int64, bad bool) {
+	if b := &p.bench[e.index]; p.up.o.Balance == Latency && (!bad || ns > b.latency) {
+		b.took(ns, p.loop.Now())
 	}
 }
 

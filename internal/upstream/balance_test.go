@@ -72,8 +72,8 @@ func TestLeast(t *testing.T) {
 func TestLatency(t *testing.T) {
 	p, clock := at(upstreamOf(t, Options{Balance: Latency}, ":1-2"))
 	slow, quick := p.up.endpoints[0], p.up.endpoints[1]
-	p.Took(slow, 100e6)
-	p.Took(quick, 1e6)
+	p.Took(slow, 100e6, false)
+	p.Took(quick, 1e6, false)
 	// The slow one is taken only when both choices are that one.
 	if n := shares(t, p, 4000, same)[slow]; n < 800 || n > 1200 {
 		t.Errorf("the slow endpoint was picked %d times of 4000", n)
@@ -85,12 +85,12 @@ func TestLatency(t *testing.T) {
 	p.bench[quick.index].inFlight = 0
 	for range 20 {
 		clock.pass(10 * time.Second)
-		p.Took(slow, 1e6)
+		p.Took(slow, 1e6, false)
 	}
 	if got := p.bench[slow.index].latency; got > 2e6 {
 		t.Errorf("after many quick answers it is still thought to take %v", time.Duration(got))
 	}
-	p.Took(slow, 50e6)
+	p.Took(slow, 50e6, false)
 	if got := p.bench[slow.index].latency; got != 50e6 {
 		t.Errorf("a slow answer is not seen at once: %v", time.Duration(got))
 	}

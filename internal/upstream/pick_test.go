@@ -243,19 +243,26 @@ func TestNothingIsAllocatedOnTheGoodPath(t *testing.T) {
 	}
 }
 
+// What an exchange costs here without connecting.
 func BenchmarkExchange(b *testing.B) {
-	u := upstreamOf(b, Options{}, ":1-8")
-	p, _ := at(u)
-	p.sweeping = true
-	for _, e := range u.endpoints {
-		p.Keep(&Conn{Stream: &pipe{}, Endpoint: e}, 0)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Deposit()
-		e, _ := p.Pick(nil, 0)
-		c, _ := p.Take(e)
-		p.Keep(c, 0)
-		p.Report(e, nil)
+	for _, how := range []Balance{Turns, Latency} {
+		b.Run(balances[how], func(b *testing.B) {
+			u := upstreamOf(b, Options{Balance: how}, ":1-8")
+			p, _ := at(u)
+			p.sweeping = true
+			for _, e := range u.endpoints {
+				p.Keep(&Conn{Stream: &pipe{}, Endpoint: e}, 0)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Deposit()
+				e, _, _ := p.Admit(nil, 0, nil, loop.Never, stays{})
+				c, _ := p.Take(e)
+				p.Keep(c, 0)
+				p.Leave(e)
+				p.Report(e, nil)
+				p.Took(e, 1e6, false)
+			}
+		})
 	}
 }

@@ -70,7 +70,7 @@ func TestWeightedLoad(t *testing.T) {
 		p, _ := at(u)
 		p.random.Seed(1, 2)
 		for _, e := range u.endpoints {
-			p.Took(e, 1e6)
+			p.Took(e, 1e6, false)
 		}
 		for range 500 { // none of them ends
 			p.bench[pick(t, p).index].inFlight++

@@ -10,7 +10,7 @@ import (
 // so does the log. A reload changes nothing of it.
 func TestEndpointDrain(t *testing.T) {
 	a, b := called(t, "a"), called(t, "b")
-	s := serving(t, fmt.Sprintf("listen: 127.0.0.1:0\nupstreams: { app: [%s, %s], other: %s }\nsites: { any: app, o.test: other }\nlog: text\n", a, b, b))
+	s := serving(t, fmt.Sprintf("listen: 127.0.0.1:0\nupstreams: { app: { to: [%s, %s], balance: turns }, other: %s }\nsites: { any: app, o.test: other }\nlog: text\n", a, b, b))
 	asks := func() map[string]int {
 		t.Helper()
 		got := map[string]int{}

@@ -38,6 +38,7 @@ listen: 127.0.0.1:0
 upstreams:
   app:
     to: [%s, %s]
+    balance: turns
     health: { path: /healthz, every: 100ms, rise: 2, fall: 3 }
 sites: { any: app }
 log: { format: text }
