@@ -49,6 +49,7 @@ func rescued() *trail.Trail {
 	t.Fault = &fault.Fault{ID: fault.BodyEOFShort, At: fault.Body}
 	t.Attempts[0].Fault, t.Attempts[1].Fault = t.Fault, nil
 	t.Attempts[1].HeadRead, t.Attempts[1].Status = 28_100_000, 200
+	t.Attempts[0].Lost = true
 	t.Status, t.Rescued = 200, true
 	t.Note(fault.HeadBareLF, 15, 0)
 	return t

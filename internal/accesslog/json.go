@@ -172,6 +172,9 @@ func appendAttempts(dst []byte, t *trail.Trail) []byte {
 		if a.Reused {
 			dst = append(dst, `,"reused":true`...)
 		}
+		if a.Lost {
+			dst = append(dst, `,"lost":true`...)
+		}
 		if a.Fault != nil {
 			dst = appendString(dst, "fault", string(a.Fault.ID))
 		}

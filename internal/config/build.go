@@ -246,6 +246,7 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 		o.Eject = upstream.Eject{After: -1, Share: -1}
 	}
 	r := &o.Reverse
+	r.Hedge = u.Retry.Hedge
 	r.Attempts, r.Grace, r.IdempotencyKey = u.Retry.Attempts, u.Retry.Grace, u.Retry.IdempotencyKey
 	r.ReplayMemory, r.ReplayDisk = int64(u.Retry.ReplayMemory), int64(u.Retry.ReplayDisk)
 	r.Send, r.FirstByte, r.Read, r.Tunnel = t.Send, t.FirstByte, t.Read, t.Idle

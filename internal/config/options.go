@@ -369,6 +369,8 @@ type Retry struct {
 	ReplayDisk conf.Size `conf:"replay-disk" flag:"replay-disk" max:"1024TiB"`
 	// A request with Idempotency-Key may be sent again: only for applications that honour it.
 	IdempotencyKey bool `conf:"idempotency-key" flag:"idempotency-key"`
+	// How long an idempotent request without a body waits for its answer before another endpoint is asked as well; 0 never asks two.
+	Hedge time.Duration `conf:"hedge" flag:"hedge" aka:"hedging,hedge-after"`
 	// How long a small answer that is not whole is held back, so that a cut can still be rescued; 0 is not at all.
 	Grace time.Duration `conf:"grace" flag:"grace"`
 }

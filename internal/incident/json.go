@@ -49,6 +49,7 @@ type (
 		Cut            bool          `json:"cut,omitempty"`
 		Fault          *faultJSON    `json:"fault,omitempty"`
 		Rescued        bool          `json:"rescued"`
+		Hedged         bool          `json:"hedged,omitempty"`
 		Withheld       *faultJSON    `json:"withheld,omitempty"`
 		Attempts       []attemptJSON `json:"attempts,omitempty"`
 		Notices        []noticeJSON  `json:"notices,omitempty"`
@@ -85,6 +86,7 @@ type (
 		BytesSent     int64      `json:"bytes_sent,omitempty"`
 		BytesReceived int64      `json:"bytes_received,omitempty"`
 		Status        int        `json:"status,omitempty"`
+		Lost          bool       `json:"lost,omitempty"`
 		Fault         *faultJSON `json:"fault,omitempty"`
 		First         *pieceJSON `json:"first,omitempty"`
 		Last          *pieceJSON `json:"last,omitempty"`
@@ -182,7 +184,7 @@ func (r *Record) MarshalJSON() ([]byte, error) {
 		Site: t.Site, Route: t.Route, RequestID: text(t.RequestID), Trace: bitsOf(t.Trace[:]), Span: bitsOf(t.Span[:]), Parent: bitsOf(t.Parent[:]), Sampled: t.Sampled,
 		HeadRead: ms(t.HeadRead), BodyRead: ms(t.BodyRead), Answered: ms(t.Answered), Ended: ms(t.Ended),
 		Status: t.Status, UpstreamStatus: t.UpstreamStatus, In: t.In, Out: t.Out, Cut: t.Cut, Fault: encodeFault(t.Fault),
-		Rescued: t.Rescued, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
+		Rescued: t.Rescued, Hedged: t.Hedged, Withheld: encodeFault(t.Withheld), NoticeCount: t.NNotice}
 	if s := t.TLS; s != nil {
 		j.TLS = &tlsJSON{Version: s.Version, Cipher: s.Cipher, ALPN: text(s.ALPN), SNI: text(s.SNI), Resumed: s.Resumed, Client: text(s.Client)}
 	}
@@ -200,7 +202,7 @@ func encodeAttempt(a *trail.Attempt) attemptJSON {
 		Age: ms(a.Age), Idle: ms(a.Idle), Serial: a.Serial, Began: ms(a.Began), Selected: ms(a.Selected), Resolved: ms(a.Resolved),
 		Connected: ms(a.Connected), Secured: ms(a.Secured), Sent: ms(a.Sent), FirstByte: ms(a.FirstByte),
 		HeadRead: ms(a.HeadRead), Ended: ms(a.Ended), BytesSent: a.BytesSent, BytesReceived: a.BytesReceived,
-		Status: a.Status, Fault: encodeFault(a.Fault)}
+		Status: a.Status, Lost: a.Lost, Fault: encodeFault(a.Fault)}
 	if len(a.First) > 0 {
 		j.First = encodePiece(a.First, 0)
 	}
@@ -257,7 +259,7 @@ func UnmarshalRecord(b []byte) (*Record, error) {
 		RequestID: octets(j.RequestID), Sampled: j.Sampled,
 		HeadRead: trail.Stamp(j.HeadRead), BodyRead: trail.Stamp(j.BodyRead), Answered: trail.Stamp(j.Answered),
 		Ended: trail.Stamp(j.Ended), Status: j.Status, UpstreamStatus: j.UpstreamStatus, In: j.In, Out: j.Out, Cut: j.Cut,
-		Fault: decodeFault(j.Fault), Rescued: j.Rescued, Withheld: decodeFault(j.Withheld)}
+		Fault: decodeFault(j.Fault), Rescued: j.Rescued, Hedged: j.Hedged, Withheld: decodeFault(j.Withheld)}
 	copy(t.Trace[:], j.Trace)
 	copy(t.Span[:], j.Span)
 	copy(t.Parent[:], j.Parent)
@@ -291,7 +293,7 @@ func decodeAttempt(j *attemptJSON) trail.Attempt {
 		Age: int64(j.Age), Idle: int64(j.Idle), Serial: j.Serial, Began: trail.Stamp(j.Began), Selected: trail.Stamp(j.Selected),
 		Resolved: trail.Stamp(j.Resolved), Connected: trail.Stamp(j.Connected), Secured: trail.Stamp(j.Secured),
 		Sent: trail.Stamp(j.Sent), FirstByte: trail.Stamp(j.FirstByte), HeadRead: trail.Stamp(j.HeadRead),
-		Ended: trail.Stamp(j.Ended), BytesSent: j.BytesSent, BytesReceived: j.BytesReceived, Status: j.Status,
+		Ended: trail.Stamp(j.Ended), BytesSent: j.BytesSent, BytesReceived: j.BytesReceived, Status: j.Status, Lost: j.Lost,
 		Fault: decodeFault(j.Fault), First: j.First.bytes(), Last: j.Last.bytes()}
 }
 

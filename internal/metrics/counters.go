@@ -123,8 +123,8 @@ var phases = [...]string{"resolve", "connect", "secure", "send", "await", "body"
 
 // ofEndpoint counts the attempts on one endpoint.
 type ofEndpoint struct {
-	good, bad uint64
-	phases    [len(phases)]histogram
+	good, bad, lost uint64
+	phases          [len(phases)]histogram
 }
 
 type endpointKey struct{ upstream, endpoint string }
@@ -143,6 +143,7 @@ type Counters struct {
 	faults    map[faultKey]uint64
 	retried   uint64 // rescues by another attempt
 	repaired  uint64 // answers that were mended
+	hedged    uint64 // answers of an endpoint that was asked as well
 
 	// What was met last is likely to be met next.
 	lastRoute    string
@@ -171,6 +172,9 @@ func (c *Counters) Record(t *trail.Trail) {
 	}
 	if t.Fault != nil {
 		c.fault(t)
+	}
+	if t.Hedged {
+		c.hedged++
 	}
 	for _, n := range t.Receipts() {
 		if fault.Lookup(n.ID).Kind == fault.Repair {
@@ -209,9 +213,12 @@ func (c *Counters) attempt(t *trail.Trail, a *trail.Attempt) {
 		}
 		c.lastEndpoint, c.lastKey = e, k
 	}
-	if a.Fault != nil {
+	switch {
+	case a.Fault != nil:
 		e.bad++
-	} else {
+	case a.Lost:
+		e.lost++
+	default:
 		e.good++
 	}
 	// A phase that did not happen has no stamp, or the one of the phase before.
@@ -272,7 +279,7 @@ func (c *Counters) Add(o *Counters) {
 			e = &ofEndpoint{}
 			c.endpoints[k] = e
 		}
-		e.good, e.bad = e.good+from.good, e.bad+from.bad
+		e.good, e.bad, e.lost = e.good+from.good, e.bad+from.bad, e.lost+from.lost
 		for i := range from.phases {
 			e.phases[i].add(&from.phases[i])
 		}
@@ -280,7 +287,7 @@ func (c *Counters) Add(o *Counters) {
 	for k, n := range o.faults {
 		c.faults[k] += n
 	}
-	c.retried, c.repaired = c.retried+o.retried, c.repaired+o.repaired
+	c.retried, c.repaired, c.hedged = c.retried+o.retried, c.repaired+o.repaired, c.hedged+o.hedged
 }
 
 func (m *ofMethod) add(o *ofMethod) {

@@ -104,11 +104,14 @@ func (c *Counters) writeEndpoints(p *printer) {
 		return cmp.Or(cmp.Compare(a.upstream, b.upstream), cmp.Compare(a.endpoint, b.endpoint))
 	})
 	const attempts = "gatewhy_upstream_attempts_total"
-	p.family(attempts, "counter", "Tries of exchanges on endpoints; outcome fault is one that failed.")
+	p.family(attempts, "counter", "Tries of exchanges on endpoints; outcome fault is one that failed, lost one that another was quicker than.")
 	for _, k := range keys {
 		e := c.endpoints[k]
 		p.sample(attempts, "", float64(e.good), "upstream", k.upstream, "target", k.endpoint, "outcome", "ok")
 		p.sample(attempts, "", float64(e.bad), "upstream", k.upstream, "target", k.endpoint, "outcome", "fault")
+		if e.lost > 0 {
+			p.sample(attempts, "", float64(e.lost), "upstream", k.upstream, "target", k.endpoint, "outcome", "lost")
+		}
 	}
 	const duration = "gatewhy_upstream_duration_seconds"
 	p.family(duration, "histogram", "The phases of attempts; await is from the request's end to the answer's first byte.")
@@ -143,9 +146,10 @@ func (c *Counters) writeFaults(p *printer) {
 		p.sample(faults, "", float64(c.faults[k]), "fault", string(k.id), "side", side, "upstream", k.upstream, "rescued", strconv.FormatBool(k.rescued))
 	}
 	const rescues = "gatewhy_rescues_total"
-	p.family(rescues, "counter", "Would-be failures that became good answers: by another attempt, or by mending an answer.")
+	p.family(rescues, "counter", "Would-be failures that became good answers: by another attempt, by mending an answer, or by asking another endpoint as well.")
 	p.sample(rescues, "", float64(c.retried), "how", "retry")
 	p.sample(rescues, "", float64(c.repaired), "how", "repair")
+	p.sample(rescues, "", float64(c.hedged), "how", "hedge")
 }
 
 // printer writes the text format.

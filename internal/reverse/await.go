@@ -30,6 +30,7 @@ func (c *call) await() *fault.Fault {
 			continue
 		default:
 			c.a.HeadRead = c.x.Stamp()
+			c.wins()
 			return nil
 		}
 		if f := c.fillHead(); f != nil {
@@ -74,14 +75,29 @@ func (c *call) fillHead() *fault.Fault {
 			}
 			limit = c.sentAt.Add(int64(o.FirstByte))
 		}
+		if r := c.rival; r != nil && r.done {
+			if on := c.overtaken(); !on {
+				return nil
+			}
+		}
 		limit = min(limit, x.Deadline)
-		err := c.line.Fill(min(limit, now.Add(int64(glance))))
+		err := c.line.Fill(min(limit, now.Add(int64(glance)), c.hedgeAt))
 		switch {
 		case err == nil:
 			if c.a.FirstByte == 0 {
 				c.a.FirstByte = x.Stamp()
 			}
 			return nil
+		case err == loop.ErrTimeout && c.p.loop.Now() >= c.hedgeAt:
+			if c.line.Came() > 0 || !c.sent {
+				c.hedgeAt = loop.Never // it has begun, or is not asked yet
+				continue
+			}
+			before := c.a
+			if f := c.hedge(); f != nil || c.a != before {
+				return f
+			}
+			continue
 		case err == loop.ErrInterrupted, err == loop.ErrTimeout && c.p.loop.Now() < limit:
 			// A client of HTTP/2 that cancels its request interrupts us.
 			if f := x.Client.Gone(false); f != nil {

@@ -67,6 +67,9 @@ type Options struct {
 	Read      time.Duration
 	Tunnel    time.Duration
 	Grace     time.Duration // 0: nothing is held back
+	// Hedge is how long an idempotent request without a body waits for the first byte of
+	// its answer before another endpoint is asked as well; 0 never asks two.
+	Hedge time.Duration
 	// ReplayMemory and ReplayDisk bound the request bytes kept for another attempt,
 	// in memory and then in a temporary file.
 	ReplayMemory, ReplayDisk int64
@@ -100,15 +103,25 @@ func (p *Proxy) Close() { p.pool.Close() }
 
 // call is the work for one exchange: its attempts, one after the other.
 type call struct {
-	p     *Proxy
-	h1    http1.Line
-	h2    http2.Line
+	p *Proxy
+	// The lines of the current attempt: its own, or the spare ones while another attempt
+	// has those. rival is that attempt, nil if there is none.
+	*lines
+	own   lines
+	spare *lines
+	rival *rival
 	first []byte // first bytes of an answer whose head is no longer in the buffer
 	body  body
 	// The PROXY header of its connections, and what is in it.
 	intro, extra []byte
 	cookie       [32]byte // scratch
 	work
+}
+
+// lines are a request and its answer in either version; one of the two is used.
+type lines struct {
+	h1 http1.Line
+	h2 http2.Line
 }
 
 // work is what of a call belongs to one exchange and is forgotten after it.
@@ -149,6 +162,8 @@ type work struct {
 	expecting  bool // Expect was sent and no 100 has come
 	asked      bool // the client was told to continue
 	calling    calling
+	hedgeAt    loop.Time // when another endpoint is asked as well
+	hedged     bool      // that was done
 }
 
 // redo remembers which once-only second chances were used.
@@ -169,8 +184,9 @@ func (p *Proxy) Respond(x *exchange.Exchange) *fault.Fault {
 		c, p.free = p.free[n-1], p.free[:n-1]
 	} else {
 		c = &call{}
+		c.lines = &c.own
 	}
-	c.p, c.x = p, x
+	c.p, c.x, c.hedgeAt = p, x, loop.Never
 	defer c.release()
 	p.pool.Deposit()
 	if name := p.pool.Cookie(); name != "" {
@@ -185,6 +201,7 @@ const callsKept = 1024
 
 // release gives everything back, also after a panic.
 func (c *call) release() {
+	c.forsake()
 	c.stopHand()
 	if c.conn != nil {
 		c.p.pool.Drop(c.conn, true)
@@ -193,6 +210,7 @@ func (c *call) release() {
 	if c.line != nil {
 		c.line.Release()
 	}
+	c.lines = &c.own
 	c.body.close()
 	c.body = body{kept: c.body.kept[:0]}
 	c.work = work{}
@@ -250,7 +268,7 @@ func (c *call) attempt() *fault.Fault {
 	if f := c.send(); f != nil {
 		return f
 	}
-	if f := c.await(); f != nil {
+	if f := c.fellBehind(c.await()); f != nil {
 		return f
 	}
 	if c.answer.Status == 101 {
@@ -268,6 +286,7 @@ func (c *call) begin() {
 	c.a = &t.Attempts[t.N]
 	*c.a = trail.Attempt{Upstream: c.p.up.Name(), Began: c.x.Stamp()}
 	t.N++
+	t.Hedged = false
 	c.sent, c.tunnelled, c.sendErr, c.expecting, c.sentAt, c.asks = false, 0, nil, false, 0, false
 	// An attempt that finds no connection begins no answer: it must not tell of the last one.
 	c.drop()

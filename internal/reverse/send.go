@@ -28,6 +28,9 @@ func (c *call) send() *fault.Fault {
 		// What is there as a whole is sent by the wait for its answer (ask).
 		c.line.End(nil)
 		c.asks = true
+		if c.hedges() {
+			c.hedgeAt = c.p.loop.Now().Add(int64(c.p.o.Hedge))
+		}
 		return nil
 	case c.onward.Expect && !c.body.whole:
 		c.expecting = true
@@ -54,7 +57,7 @@ func (c *call) send() *fault.Fault {
 func (c *call) ask() (got bool, f *fault.Fault) {
 	c.asks = false
 	now := c.p.loop.Now()
-	until := min(now.Add(int64(c.p.o.FirstByte)), now.Add(int64(glance)), c.x.Deadline)
+	until := min(now.Add(int64(c.p.o.FirstByte)), now.Add(int64(glance)), c.x.Deadline, c.hedgeAt)
 	sent, err := c.line.AskWhole(until)
 	if sent {
 		c.sent, c.sentAt = true, now

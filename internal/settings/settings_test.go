@@ -106,6 +106,7 @@ var cases = []struct {
 	{"health-grpc", "true", func(o *gateway.Options) any { return o.Check.GRPC }, true},
 	{"health-service", "shop.Orders", func(o *gateway.Options) any { return o.Check.Service }, "shop.Orders"},
 	{"health-expect", "/ok|fine/", func(o *gateway.Options) any { return o.Check.Expect }, "/ok|fine/"},
+	{"hedge", "200ms", func(o *gateway.Options) any { return o.Reverse.Hedge }, 200 * time.Millisecond},
 	{"forwarded", "rfc7239", func(o *gateway.Options) any { return o.Client.Forwarded }, exchange.ForwardedRFC7239},
 	{"forwarded", "both", func(o *gateway.Options) any { return o.Client.Forwarded }, exchange.ForwardedBoth},
 	{"request-id", "X-Request-Id", func(o *gateway.Options) any { return o.Client.RequestID }, "X-Request-Id"},

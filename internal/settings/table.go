@@ -174,6 +174,8 @@ var table = []*Setting{
 		size(0, 1<<50, func(o *gateway.Options, n int64) { o.Reverse.ReplayDisk = n })},
 	{"idempotency-key", rescue, "", "", "a request with Idempotency-Key may be sent again: only for applications that honour it",
 		boolean(func(o *gateway.Options, yes bool) { o.Reverse.IdempotencyKey = yes })},
+	{"hedge", rescue, "DURATION", "0s", "how long an idempotent request without a body waits for its answer before another endpoint is asked as well; 0 = never ask two",
+		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Hedge })},
 	{"grace", rescue, "DURATION", conf.FormatDuration(reverse.DefaultGrace),
 		"how long a small answer that is not whole is held back, so that a cut can still be rescued; 0 = not at all",
 		limit(endless, func(o *gateway.Options) *time.Duration { return &o.Reverse.Grace })},

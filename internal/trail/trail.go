@@ -66,6 +66,9 @@ type Trail struct {
 	// Fault is the one to show: the first cause of the failure, or of what was
 	// rescued. nil if all went well.
 	Fault *fault.Fault
+	// Hedged: the answer is that of an attempt that was made beside another one, and came
+	// first.
+	Hedged bool
 	// Rescued: there was a Fault and the client got a good answer all the same.
 	Rescued bool
 	// Withheld says why no further attempt was made: a fault of the retry itself
@@ -125,6 +128,7 @@ type Attempt struct {
 	BytesSent     int64 // of the request, head included
 	BytesReceived int64 // of the answer, head included
 	Status        int
+	Lost          bool // another attempt, which was made beside it, was quicker
 	Fault         *fault.Fault
 	// First and Last are raw bytes of the answer: its first 4 KiB, its last
 	// 1 KiB. Taken only when there is a fault; secrets are masked.
@@ -189,5 +193,6 @@ func (t *Trail) Reset() {
 	t.Site, t.Major, t.Minor, t.Route, t.HeadRead, t.BodyRead, t.Answered, t.Ended = "", 0, 0, "", 0, 0, 0, 0
 	t.Status, t.UpstreamStatus, t.In, t.Out, t.Heads, t.Cut, t.N = 0, 0, 0, 0, 0, false, 0
 	t.Call, t.GRPCStatus = false, 0
+	t.Hedged = false
 	t.Fault, t.Rescued, t.Withheld, t.NNotice, t.Incident = nil, false, nil, 0, [8]byte{}
 }
