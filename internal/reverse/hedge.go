@@ -170,7 +170,7 @@ func (c *call) lost() {
 	}
 	c.leave()
 	if c.end != nil && a.Sent > 0 && a.Ended > a.Sent {
-		c.p.pool.Took(c.end, int64(a.Ended-a.Sent))
+		c.p.pool.Took(c.end, int64(a.Ended-a.Sent), false)
 	}
 }
 

@@ -263,7 +263,7 @@ func (told) Delivery() (loop.Delivery, bool) { return loop.Delivery{Closed: true
 func TestProofOfNonDelivery(t *testing.T) {
 	defaults(ok).play(t, func(st *stage) {
 		for err, want := range map[error]bool{io.EOF: true, syscall.ECONNRESET: false, syscall.EPIPE: false, loop.ErrTimeout: false} {
-			c := &call{p: st.proxy}
+			c := &call{p: st.proxy, lines: &lines{}}
 			c.x, c.a = &exchange.Exchange{Opts: &exchange.Options{}}, &trail.Attempt{Reused: true}
 			c.conn = &upstream.Conn{Stream: told{}}
 			c.line = &c.h1
