@@ -170,7 +170,7 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro
 		Secure:     e.tls != nil,
 		Shared:     shared,
 		intro:      bytes.Clone(intro),
-		counted:    p.up.o.Capacity.Connections > 0 && !p.uncounted,
+		counted:    p.up.o.Capacity.Connections > 0 && !p.uncounted && shared == nil,
 	}
 	if shared == nil {
 		if e.tls != nil && !alone {
@@ -179,6 +179,7 @@ func (p *Local) open(e *Endpoint, until loop.Time, tm *Timing, alone bool, intro
 		c.busy = true
 		return c, nil
 	}
+	p.gone(e) // it is no connection of one request
 	c.users = 1
 	b.shared = append(b.shared, c)
 	p.links++

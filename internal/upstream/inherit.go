@@ -11,13 +11,13 @@ import (
 func (u *Upstream) Inherit(from *Upstream) {
 	for _, e := range u.endpoints {
 		if old := from.find(e.target); old != nil {
-			e.use = old.use
 			e.inherit(old, u.o.Resolver == from.o.Resolver)
 		} else {
 			e.slowly()
 		}
 	}
 	u.queue = from.queue
+	u.queue.count(u.endpoints)
 	if u.budget.o == from.budget.o {
 		u.budget.share.Store(from.budget.share.Load())
 		u.budget.floor.Store(from.budget.floor.Load())

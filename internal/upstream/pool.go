@@ -57,7 +57,6 @@ type Conn struct {
 	looked  loop.Time     // when it was last seen open while idle
 	busy    bool          // handed out
 	counted bool          // in usage.connections
-	left    bool          // a shared one that is on no list any more
 }
 
 // Undelivered reports whether TCP proves that nothing of the current request

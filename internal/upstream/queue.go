@@ -39,7 +39,8 @@ type Capacity struct {
 	// Requests is how many may be under way on one endpoint; 0 means any number.
 	Requests int
 	// Connections is how many may be open to one endpoint, those that nobody uses
-	// included; 0 means any number. Health checks are not counted.
+	// included; 0 means any number. Neither health checks are counted nor connections
+	// that many requests share.
 	Connections int
 	// Queue is how many requests of the upstream may wait; 0 means DefaultQueue, below 0
 	// none does.
@@ -63,7 +64,28 @@ type queue struct {
 	tickets atomic.Uint64
 	lines   atomic.Pointer[[]*Local] // that may have somebody in line; it never changes
 
-	mu sync.Mutex // held while lines is changed, when Locals begin and end
+	mu   sync.Mutex        // held while lines is changed, when Locals begin and end, and for the below
+	uses map[Target]*usage // by place, of all endpoints that are there or still in use
+}
+
+// count has endpoints counted with what was under way on them before a reload.
+func (q *queue) count(list []*Endpoint) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	uses := make(map[Target]*usage, len(list))
+	for at, use := range q.uses {
+		if use.requests.Load() != 0 || use.connections.Load() != 0 {
+			uses[at] = use
+		}
+	}
+	for _, e := range list {
+		at := e.target.Place()
+		if use := q.uses[at]; use != nil {
+			e.use = use
+		}
+		uses[at] = e.use
+	}
+	q.uses = uses
 }
 
 // waiter is a request in line.
@@ -134,7 +156,8 @@ func (q *queue) room(p *Local, after uint64) {
 	}
 }
 
-// elsewhere reports whether who came first waits on another loop than that of p.
+// elsewhere reports whether who came first waits elsewhere than at p: on another loop, or
+// at what was there before a reload.
 func (q *queue) elsewhere(p *Local) bool {
 	if q.waiting.Load() == 0 {
 		return false
@@ -145,14 +168,14 @@ func (q *queue) elsewhere(p *Local) bool {
 			first = l
 		}
 	}
-	return first != nil && first.loop != p.loop
+	return first != nil && first != p
 }
 
-// ask has other loops close a connection that they do not use, for a request of p that
+// ask has all others close a connection that they do not use, for a request of p that
 // waits because there are too many.
 func (q *queue) ask(p *Local) {
 	for _, l := range *q.lines.Load() {
-		if l.loop != p.loop {
+		if l != p {
 			l.loop.Post(l.yield)
 		}
 	}
@@ -249,6 +272,9 @@ func (p *Local) Admit(before []*Endpoint, key uint64, only *Endpoint, until loop
 	w := p.waiter()
 	defer func() { *w = waiter{}; p.waiters = append(p.waiters, w) }()
 	*w = waiter{task: p.loop.Self(), ticket: q.tickets.Add(1), before: before, key: key, only: only}
+	if p.closed && len(p.line) == 0 {
+		q.join(p) // a reload has closed p before this request came to it
+	}
 	p.line = append(p.line, w)
 	p.showHead()
 	q.room(p, 0) // who has left since we looked did not see us

@@ -398,3 +398,60 @@ func TestAdmitAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A request may come to what a reload has closed: it was on its way. It is served like
+// any other.
+func TestQueueAfterClose(t *testing.T) {
+	u := upstreamOf(t, Options{Name: "app", Capacity: Capacity{Requests: 1, QueueTimeout: time.Hour}}, ":1")
+	onLoops(t, 2, u, func(_ []*Local, post func(int, func(*Local))) {
+		var served atomic.Int32
+		ask := func(i int) {
+			post(i, func(p *Local) {
+				e, _, f := p.Admit(nil, 0, nil, loop.Never, stays{})
+				if f != nil {
+					t.Errorf("%v", f)
+					return
+				}
+				p.loop.Sleep(p.loop.Now().Add(int64(time.Second)))
+				served.Add(1)
+				p.Leave(e)
+			})
+			synctest.Wait()
+		}
+		ask(0)
+		post(1, func(p *Local) { p.Close() })
+		ask(1)
+		ask(1)
+		ask(0)
+		time.Sleep(time.Minute)
+		if n := served.Load(); n != 4 {
+			t.Errorf("%d of 4 were served", n)
+		}
+		if lines := *u.queue.lines.Load(); len(lines) != 1 {
+			t.Errorf("%d lines are left, want that of the open one", len(lines))
+		}
+	})
+}
+
+// An endpoint that a reload takes away and the next one brings back is counted on.
+func TestCountsOutliveAbsence(t *testing.T) {
+	o := Options{Name: "app", Capacity: Capacity{Requests: 1, Queue: -1}}
+	first := upstreamOf(t, o, ":1-2")
+	p, _ := at(first)
+	e, _, _ := p.Admit(nil, 0, first.endpoints[1], loop.Never, stays{})
+	without, again := upstreamOf(t, o, ":1"), upstreamOf(t, o, ":1-2")
+	without.Inherit(first)
+	again.Inherit(without)
+	if n := again.State()[1].Requests; n != 1 {
+		t.Errorf("%d requests are under way, want 1", n)
+	}
+	p.Leave(e)
+	if n := again.State()[1].Requests; n != 0 {
+		t.Errorf("%d requests are under way, want 0", n)
+	}
+	without = upstreamOf(t, o, ":1")
+	without.Inherit(again)
+	if n := len(without.queue.uses); n != 1 {
+		t.Errorf("%d endpoints are remembered, want the one there is", n)
+	}
+}

@@ -102,10 +102,6 @@ func (p *Local) Join(e *Endpoint) *Conn {
 // forsake takes a connection that takes no more requests off the list. Those under
 // way on it end there.
 func (p *Local) forsake(b *bench, i int) {
-	c := b.shared[i]
-	if c.left = true; c.users == 0 {
-		p.discount(c)
-	}
 	copy(b.shared[i:], b.shared[i+1:])
 	b.shared[len(b.shared)-1] = nil
 	b.shared = b.shared[:len(b.shared)-1]
@@ -121,9 +117,6 @@ func (p *Local) part(c *Conn) {
 	c.Idled = p.loop.Now()
 	if p.closed || c.users == 0 && p.up.o.MaxIdle < 0 {
 		c.Shared.Close()
-	}
-	if c.users == 0 && (p.closed || c.left) {
-		p.discount(c)
 	}
 }
 
@@ -142,7 +135,7 @@ func (p *Local) queue(e *Endpoint, until loop.Time) (c *Conn, alone bool, f *fau
 		if c := p.Join(e); c != nil {
 			return c, false, nil
 		}
-		if b.opening == 0 && p.another(b) && (len(b.shared) == 0 || !p.crowded(e)) || b.failed != failed {
+		if b.opening == 0 && p.another(b) || b.failed != failed {
 			return nil, false, nil
 		}
 		most := until

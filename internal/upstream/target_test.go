@@ -88,6 +88,7 @@ func longName(n int) string { return strings.Repeat("x", n) }
 
 // A target's name reads back as that target: what logs show can be typed.
 func FuzzParseTarget(f *testing.F) {
+	f.Add("srv+https://_http._tcp.example.org")
 	for _, s := range []string{"app:3000", ":3000-3003", "https://[::1%lo]:8443", "unix:/run/a", "http://x", "10.0.0.7:80", "[::1]:80"} {
 		f.Add(s)
 	}
@@ -97,7 +98,7 @@ func FuzzParseTarget(f *testing.F) {
 			t.Fatalf("%q: %d targets and error %v", s, len(list), err)
 		}
 		for _, want := range list {
-			if (want.Path == "") != (want.Port != 0) || (want.Path == "") != (want.Host != "") {
+			if address := want.Path == "" && want.Service == ""; address != (want.Port != 0) || address != (want.Host != "") {
 				t.Errorf("%q: %+v is neither TCP nor unix", s, want)
 			}
 			again, err := ParseTarget(want.Name)

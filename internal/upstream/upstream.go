@@ -192,6 +192,7 @@ func New(o Options) (*Upstream, error) {
 		e.prepare()
 		u.endpoints = append(u.endpoints, e)
 	}
+	u.queue.count(u.endpoints)
 	u.rankTiers()
 	if a := &o.Affinity; a.Cookie != "" {
 		if err := CheckCookie(a.Cookie); err != nil {
@@ -279,7 +280,6 @@ func (p *Local) Close() {
 		for _, c := range b.shared {
 			if c.users == 0 {
 				c.Shared.Close()
-				p.discount(c)
 			}
 		}
 	}
@@ -307,6 +307,9 @@ type EndpointState struct {
 	Why fault.ID
 	// Failures in a row, all loops counted.
 	Failures int
+	// Requests and Connections are how many are under way and open, as far as
+	// Options.Capacity has them counted.
+	Requests, Connections int
 	// Addresses are those of the latest good answer of the resolver; empty for
 	// a unix socket, and before the first use of a name.
 	Addresses []netip.Addr
@@ -320,9 +323,10 @@ func (u *Upstream) State() []EndpointState {
 	list := make([]EndpointState, 0, len(u.endpoints))
 	for _, e := range u.endpoints {
 		s := EndpointState{
-			Name:      e.target.Name,
-			Until:     loop.Time(e.health.until.Load()),
-			Failures:  int(e.health.row.Load()),
+			Name:     e.target.Name,
+			Until:    loop.Time(e.health.until.Load()),
+			Failures: int(e.health.row.Load()),
+			Requests: int(e.use.requests.Load()), Connections: int(e.use.connections.Load()),
 			IdleLimit: time.Duration(e.habit.limit.Load()),
 		}
 		s.Ejected = s.Until != 0
