@@ -34,7 +34,7 @@ func (c *call) hedges() bool {
 func (c *call) hedge() *fault.Fault {
 	c.hedgeAt, c.hedged = loop.Never, true
 	t := &c.x.Trail
-	if t.N+1 >= trail.MaxAttempts || c.spent+2 > c.attempts() || !c.untried() || !c.p.pool.Withdraw() {
+	if t.N+1 >= trail.MaxAttempts || c.spent+2 > c.attempts() || !c.untried() || c.p.up.Queued() > 0 || !c.p.pool.Withdraw() {
 		return nil
 	}
 	r := &rival{work: c.work, lines: c.lines, main: c.p.loop.Self()}

@@ -59,6 +59,9 @@ func TestQueue(t *testing.T) {
 					t.Errorf("the last: %+v", a)
 				}
 				time.Sleep(2 * second)
+				st.last() // nothing moves
+				st.mu.Lock()
+				defer st.mu.Unlock()
 				gone := false
 				for _, tr := range st.trails {
 					gone = gone || id(tr.Fault) == "client_gone" && tr.Status == 499
@@ -140,6 +143,51 @@ func TestAllDrained(t *testing.T) {
 		}
 		if got := st.origins[1].requests(); len(got) != 0 {
 			t.Errorf("the drained endpoint got %q", got)
+		}
+	})
+}
+
+// A further attempt that finds no room is called off when the first one answers, and
+// leaves the line.
+func TestHedgeInQueue(t *testing.T) {
+	busy := func(c *peer, _ int) {
+		for c.request() {
+			time.Sleep(10 * second)
+			c.say(okAnswer)
+		}
+		c.Close()
+	}
+	slowly := func(c *peer, _ int) {
+		for c.request() {
+			time.Sleep(300 * time.Millisecond)
+			c.say(okAnswer)
+		}
+		c.Close()
+	}
+	s := defaults(busy, slowly)
+	s.Balance = upstream.RoundRobin
+	s.Capacity = upstream.Capacity{Requests: 1, QueueTimeout: time.Minute}
+	s.Reverse.Hedge = 100 * time.Millisecond
+	s.Budget = upstream.Budget{Share: 1, Floor: 1000}
+	s.play(t, func(st *stage) {
+		first := st.client() // fills one, and is not asked for twice
+		first.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+		synctest.Wait()
+		began := time.Now()
+		if a := st.ask(get("/")); a.Status != 200 || time.Since(began) > 400*time.Millisecond {
+			t.Errorf("%+v after %v", a, time.Since(began))
+		}
+		if n := st.up.Queued(); n != 0 {
+			t.Errorf("%d wait", n)
+		}
+		if a := first.answer("POST"); a.Status != 200 {
+			t.Errorf("%+v", a)
+		}
+		synctest.Wait()
+		for _, e := range st.up.State() {
+			if e.Requests != 0 {
+				t.Errorf("%s: %d requests are under way", e.Name, e.Requests)
+			}
 		}
 	})
 }

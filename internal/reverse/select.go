@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gatewhy/gatewhy/fault"
+	"github.com/gatewhy/gatewhy/internal/http1"
 	"github.com/gatewhy/gatewhy/internal/http2"
 	"github.com/gatewhy/gatewhy/internal/trail"
 	"github.com/gatewhy/gatewhy/internal/upstream"
@@ -58,8 +59,14 @@ func (c *call) choose(stay *upstream.Endpoint) *fault.Fault {
 	return nil
 }
 
-// Gone implements upstream.Asker.
-func (c *call) Gone() *fault.Fault { return c.x.Client.Gone(false) }
+// Gone implements upstream.Asker. Nobody waits for an attempt beside another one that has
+// its answer, either.
+func (c *call) Gone() *fault.Fault {
+	if c.rival != nil && c.rival.done && c.rival.err == nil {
+		return http1.Interrupted
+	}
+	return c.x.Client.Gone(false)
+}
 
 // leave gives back the place on the endpoint.
 func (c *call) leave() {
