@@ -201,6 +201,9 @@ func (s *service) look(ctx context.Context, list []*subject, start bool) {
 	}
 }
 
+// noEndpoint is said of an upstream of SRV names of which nothing is known.
+const noEndpoint = "no endpoint is known: requests get 503 until DNS names one"
+
 // table writes a line for each listener and endpoint.
 func (s *service) table(b *strings.Builder, at listens, ends []probed, verdicts []verdict) {
 	lefts, left, width := at.urls(s.gateway.Addresses()), 0, 0
@@ -216,7 +219,10 @@ func (s *service) table(b *strings.Builder, at listens, ends []probed, verdicts 
 			from = lefts[i]
 		}
 		if i >= len(ends) {
-			fmt.Fprintf(b, "  %s\n", from)
+			if fmt.Fprintf(b, "  %s", from); len(ends) == 0 && i == 0 {
+				b.WriteString("  →  " + s.ink.red(noEndpoint))
+			}
+			b.WriteByte('\n')
 			continue
 		}
 		fmt.Fprintf(b, "  %-*s  →  %-*s   %s\n", left, from, width, url(ends[i].end.Target()), verdicts[i].words(s.ink))
@@ -241,6 +247,11 @@ func (s *service) upstreams(b *strings.Builder, ends []probed, verdicts []verdic
 			name, last = e.of.up.Name(), e.of
 		}
 		fmt.Fprintf(b, "  %-*s  %-*s   %s\n", left, name, width, url(e.end.Target()), verdicts[i].words(s.ink))
+	}
+	for _, u := range s.gateway.Upstreams() {
+		if len(u.Endpoints()) == 0 {
+			fmt.Fprintf(b, "  %-*s  %s\n", left, u.Name(), s.ink.red(noEndpoint))
+		}
 	}
 	if well > 0 {
 		fmt.Fprintf(b, "  %d endpoints are %s\n", well, s.ink.green("up"))

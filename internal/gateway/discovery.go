@@ -40,6 +40,7 @@ type srvName struct {
 	pause   time.Duration
 	next    time.Time // when it is asked again
 	asking  bool
+	untold  bool // that the first question failed
 }
 
 // The pauses after a question that was not answered: they double.
@@ -81,7 +82,13 @@ func (d *discovery) learn(o *Options) {
 			}
 			d.mu.Unlock()
 			if !known {
-				wait.Go(func() { d.question(n, limit) })
+				wait.Go(func() {
+					if _, failed, _, _ := d.question(n, limit); failed {
+						d.mu.Lock()
+						d.names[n].untold = true
+						d.mu.Unlock()
+					}
+				})
 			}
 		}
 	}
@@ -162,9 +169,12 @@ func (g *Gateway) keep(o *Options) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for n := range d.names {
+	for n, s := range d.names {
 		if !wanted[n] {
 			delete(d.names, n)
+		} else if s.untold && s.failure != nil {
+			s.untold = false
+			g.tellName(n, upstream.StateAbsent, upstream.StateUnresolved, s.failure.Observed(), s.failure.ID)
 		}
 	}
 	switch {

@@ -96,6 +96,7 @@ func TestServiceRecords(t *testing.T) {
 			}
 		}
 		g, url := begin(t, o)
+		await("srv+http://" + recordName + " absent→unresolved: ")
 		if status, body := get(t, http.DefaultClient, "x.test", url); status != 503 || !strings.Contains(body, "pool_empty") {
 			t.Errorf("%d %s", status, body)
 		}
