@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -37,23 +36,8 @@ func TestDebianPackage(t *testing.T) {
 		}
 		t.Skip("installing a package needs root")
 	}
-	// What the package does to a machine it does to a layer over this one.
-	dir := t.TempDir()
-	for _, d := range []string{"upper", "work", "root"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	port, app := free(t), called(t, "the application")
 	script := fmt.Sprintf(`
-set -eu
-mount -t tmpfs none %[1]s
-mkdir %[1]s/upper %[1]s/work %[1]s/root
-mount -t overlay overlay -o lowerdir=/,upperdir=%[1]s/upper,workdir=%[1]s/work %[1]s/root
-mount -t proc proc %[1]s/root/proc
-mount --rbind /dev %[1]s/root/dev
-cp %[2]s %[1]s/root/gatewhy.deb
-cat >%[1]s/root/go <<'END'
 set -eu
 cd /
 export DEBIAN_FRONTEND=noninteractive
@@ -65,16 +49,16 @@ echo "man: $man"
 bash -n /usr/share/bash-completion/completions/gatewhy
 test -L /etc/systemd/system/multi-user.target.wants/gatewhy.service && echo enabled
 cat >/etc/gatewhy/conf.d/port.yaml <<'Y'
-listen: %[3]s
+listen: %[1]s
 Y
-sed -i 's|any: localhost:3000|any: %[4]s|; s|^admin:.*||' /etc/gatewhy/gatewhy.yaml
-gatewhy run -c /etc/gatewhy/gatewhy.yaml >/var/log/x 2>&1 &
+sed -i 's|any: localhost:3000|any: %[2]s|; s|^admin:.*||' /etc/gatewhy/gatewhy.yaml
+gatewhy run -c /etc/gatewhy/gatewhy.yaml >/var/log/gatewhy-test 2>&1 &
 pid=$!
-for i in $(seq 100); do curl -sf http://%[3]s/ && break; sleep 0.1; done
+for i in $(seq 100); do curl -sf http://%[1]s/ && break; sleep 0.1; done
 echo
 # An update keeps what was changed, and one with a wrong configuration says so.
 dpkg -i gatewhy.deb
-grep -q %[4]s /etc/gatewhy/gatewhy.yaml && echo kept
+grep -q %[2]s /etc/gatewhy/gatewhy.yaml && echo kept
 echo 'sites: nonsense' >/etc/gatewhy/conf.d/wrong.yaml
 dpkg -i gatewhy.deb 2>&1 | grep 'has errors; what runs goes on as it is'
 rm /etc/gatewhy/conf.d/*.yaml
@@ -84,12 +68,35 @@ mkdir -p /var/lib/gatewhy/certificates
 dpkg -r gatewhy
 test ! -e /usr/bin/gatewhy && test -e /etc/gatewhy/gatewhy.yaml && echo removed
 dpkg -P gatewhy
-rm -f gatewhy.deb
-find /etc /usr /lib /var -name '*gatewhy*' -not -path '/var/log/*' -not -path '/var/lib/dpkg/*-old' 2>/dev/null | grep -v %[5]s || echo nothing is left
-END
-chroot %[1]s/root /bin/sh /go
-`, dir, debs[0], port, app, filepath.Dir(filepath.Dir(filepath.Dir(mustAbs(t, ".")))))
-	out, err := exec.Command("unshare", "-m", "sh", "-c", script).CombinedOutput()
+rm -f gatewhy.deb /var/log/gatewhy-test
+find /etc /usr/bin /usr/share /lib/systemd /var/lib /var/log /var/cache -name '*gatewhy*' -not -path '/var/lib/dpkg/*-old' 2>/dev/null | grep . || echo nothing is left
+`, port, app)
+	// What the package does to a machine it does to a layer over this one, if there may be
+	// such; only a machine that is made for tests is one to be changed.
+	dir := t.TempDir()
+	layer := fmt.Sprintf(`
+set -eu
+mount -t tmpfs none %[1]s
+mkdir %[1]s/upper %[1]s/work %[1]s/root
+mount -t overlay overlay -o lowerdir=/,upperdir=%[1]s/upper,workdir=%[1]s/work %[1]s/root
+mount -t proc proc %[1]s/root/proc
+mount --rbind /dev %[1]s/root/dev
+`, dir)
+	var out []byte
+	var err error
+	if exec.Command("unshare", "-m", "sh", "-c", layer).Run() == nil {
+		whole := layer + fmt.Sprintf("cp %s %s/root/gatewhy.deb\nexec chroot %[2]s/root /bin/sh\n", debs[0], dir)
+		// The shell that comes last reads the rest.
+		c := exec.Command("unshare", "-m", "sh", "-c", whole)
+		c.Stdin = strings.NewReader(script)
+		out, err = c.CombinedOutput()
+	} else if os.Getenv("CI") != "" {
+		c := exec.Command("sh", "-c", "cp "+debs[0]+" /gatewhy.deb && exec sh")
+		c.Stdin = strings.NewReader(script)
+		out, err = c.CombinedOutput()
+	} else {
+		t.Skip("there can be no layer over this machine to install a package in")
+	}
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -99,13 +106,4 @@ chroot %[1]s/root /bin/sh /go
 			t.Errorf("there is no %q in\n%s", want, out)
 		}
 	}
-}
-
-func mustAbs(t *testing.T, path string) string {
-	t.Helper()
-	p, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
