@@ -94,6 +94,6 @@ func play(s *scenario, c *contender, program, dir string, l load) (o outcome, lo
 	if err != nil {
 		return o, "", err
 	}
-	o, err = s.run(p.address, both[0], both[1], l)
+	o, err = s.run(p, both[0], both[1], l)
 	return o, p.stop(), err
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +54,13 @@ type load struct {
 	clients  int
 	time     time.Duration
 	requests int64
+	// story, if it is set, is what the log must say after the first step before the next one:
+	// while it does not, requests go on.
+	story *regexp.Regexp
 }
+
+// mostWait bounds the wait for a story.
+const mostWait = 20 * time.Second
 
 // outcome is what a proxy made of a scenario.
 type outcome struct {
@@ -64,7 +72,7 @@ type outcome struct {
 }
 
 // run plays a scenario against the proxy at an address.
-func (s *scenario) run(proxy string, a, b *backend, l load) (o outcome, err error) {
+func (s *scenario) run(p *proxy, a, b *backend, l load) (o outcome, err error) {
 	var gets, posts, failed, failedPosts, slowest atomic.Int64
 	var stop atomic.Bool
 	var first atomic.Pointer[string]
@@ -80,7 +88,7 @@ func (s *scenario) run(proxy string, a, b *backend, l load) (o outcome, err erro
 					method, body = http.MethodPost, fmt.Sprintf("%d-%d", n, i)
 				}
 				began := time.Now()
-				what := ask(client, method, "http://"+proxy+"/", body)
+				what := ask(client, method, "http://"+p.address+"/", body)
 				took := int64(time.Since(began))
 				for old := slowest.Load(); took > old && !slowest.CompareAndSwap(old, took); old = slowest.Load() {
 				}
@@ -103,18 +111,27 @@ func (s *scenario) run(proxy string, a, b *backend, l load) (o outcome, err erro
 			}
 		})
 	}
-	pass := func() {
+	pass := func(story *regexp.Regexp) {
 		began, from := time.Now(), gets.Load()
-		for time.Since(began) < l.time || gets.Load()-from < l.requests {
+		told := func() bool {
+			log, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+			return story.Match(log)
+		}
+		for time.Since(began) < l.time || gets.Load()-from < l.requests ||
+			story != nil && time.Since(began) < mostWait && !told() {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
-	pass()
-	for _, step := range s.steps {
+	pass(nil)
+	for i, step := range s.steps {
 		if err = step(a, b); err != nil {
 			break
 		}
-		pass()
+		if i == 0 {
+			pass(l.story)
+		} else {
+			pass(nil)
+		}
 	}
 	stop.Store(true)
 	clients.Wait()
