@@ -20,6 +20,7 @@ const (
 	Text                    // AppendText without colour
 	Color                   // AppendText with colour
 	Templated               // SinkOptions.Template
+	custom                  // SinkOptions.Append
 )
 
 const (
@@ -40,6 +41,12 @@ type SinkOptions struct {
 	Format Format
 	// Template is the form of lines where Format is Templated.
 	Template *Template
+	// Append, if it is set, writes something else than a line for an exchange, and Wanted says
+	// for which; Dropped hears of how many that was not written, in the place of a line. They are
+	// called on the loops.
+	Append  func(dst []byte, t *trail.Trail, h *message.Head) []byte
+	Wanted  func(t *trail.Trail) bool
+	Dropped func(n int64)
 	// Events is where other lines than those of exchanges go, as AppendText has them;
 	// nil means to where all go. Templated lines are read by programs that know no
 	// others.
@@ -78,6 +85,9 @@ func NewSink(w io.Writer, o SinkOptions) *Sink {
 	}
 	if o.Backlog <= 0 {
 		o.Backlog = DefaultBacklog
+	}
+	if o.Append != nil {
+		o.Format = custom
 	}
 	return &Sink{o: o, w: w}
 }
@@ -188,6 +198,9 @@ func wentWell(t *trail.Trail) bool {
 // backlog is full it counts the line as dropped; a line of its own says how many were,
 // once writing goes on.
 func (l *Local) Write(t *trail.Trail, h *message.Head) {
+	if wanted := l.sink.o.Wanted; wanted != nil && !wanted(t) {
+		return
+	}
 	if share := l.sink.o.Sample; share > 0 && share < 1 && wentWell(t) &&
 		float64(l.random.Uint64()>>11)/(1<<53) >= share {
 		return
@@ -197,6 +210,8 @@ func (l *Local) Write(t *trail.Trail, h *message.Head) {
 		return
 	}
 	switch l.sink.o.Format {
+	case custom:
+		l.buf = l.sink.o.Append(l.buf, t, h)
 	case JSON:
 		l.buf = AppendJSON(l.buf, t)
 	case Templated:
@@ -254,7 +269,9 @@ func (l *Local) flush() {
 // writeOut swaps the buffers and writes the full one where it may block.
 func (l *Local) writeOut() {
 	if l.dropped > 0 {
-		if l.sink.o.Events != nil {
+		if l.sink.o.Format == custom {
+			l.sink.o.Dropped(l.dropped)
+		} else if l.sink.o.Events != nil {
 			l.sink.event(appendDropped(nil, Text, l.loop.Wall(), l.dropped))
 		} else {
 			l.buf = appendDropped(l.buf, l.sink.o.Format, l.loop.Wall(), l.dropped)

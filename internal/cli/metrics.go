@@ -108,6 +108,10 @@ func (s *service) metrics(w io.Writer) error {
 		one("gatewhy_config_last_reload_successful", "gauge", "1 unless the last reload was refused.", good),
 		one("gatewhy_config_last_reload_success_timestamp_seconds", "gauge", "When the configuration in force was read.", float64(when.UnixMilli())/1e3))
 	s.reloads.mu.Unlock()
+	if s.spans != nil {
+		families = append(families, metrics.Family{Name: "gatewhy_otlp_spans_total", Type: "counter", Help: "Spans for a collector; dropped is one that it was not told of.",
+			Samples: []metrics.Sample{{Labels: []string{"result", "sent"}, Value: float64(s.spans.Sent())}, {Labels: []string{"result", "dropped"}, Value: float64(s.spans.Dropped())}}})
+	}
 	families = append(families, one("gatewhy_build_info", "gauge", "1, with what runs as labels.", 1, "version", number, "goversion", runtime.Version()),
 		one("process_start_time_seconds", "gauge", "When the process began.", float64(s.started.UnixMilli())/1e3))
 	return c.Write(w, append(families, process()...))

@@ -21,6 +21,7 @@ import (
 	"github.com/gatewhy/gatewhy/internal/handover"
 	"github.com/gatewhy/gatewhy/internal/incident"
 	"github.com/gatewhy/gatewhy/internal/loop"
+	"github.com/gatewhy/gatewhy/internal/otlp"
 )
 
 // hurry is how long the end of the program waits for what should take no time.
@@ -65,6 +66,7 @@ type service struct {
 	log     *accessLog
 	admin   *admin.Server
 	public  *admin.Metrics // nil without an address for it
+	spans   *otlp.Poster   // nil without a collector
 	notify  *notifier
 	started time.Time
 	stops   chan bool    // what the admin socket asks for: true is at once
@@ -104,6 +106,13 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		o.Changed = e.changed
 	}
 	o.Told = e.told
+	spans, err := e.spans()
+	if err != nil {
+		return misused(err, "spans are sent where the variables of OpenTelemetry say")
+	}
+	if spans != nil {
+		o.Client.Spans = accesslog.NewSink(spans, accesslog.SinkOptions{Append: otlp.AppendSpans, Wanted: otlp.Wanted, Dropped: spans.Drop, FlushEvery: spansEvery})
+	}
 	if o.Epoll {
 		// A loop holds a processor of the runtime while it has work: leave two for the
 		// rest of the program.
@@ -126,7 +135,7 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	// A log reader that has gone must not take the gateway with it.
 	signal.Ignore(syscall.SIGPIPE)
 
-	s := &service{e: e, ink: e.ink(e.errTTY, p.plain), log: log, plan: p, started: time.Now(), stops: make(chan bool, 4)}
+	s := &service{e: e, ink: e.ink(e.errTTY, p.plain), log: log, plan: p, spans: spans, started: time.Now(), stops: make(chan bool, 4)}
 	s.read = s.started
 	s.life, s.end = context.WithCancel(ctx)
 	defer s.end()
@@ -197,6 +206,20 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 func (e *env) changed(c *accesslog.Endpoint) {
 	line := accesslog.AppendEndpoint(nil, accesslog.Text, c)
 	go e.err.Write(line) // a terminal may be stopped
+}
+
+// spansEvery is how long a span waits for others: whoever looks for a trace is not kept
+// waiting, and a busy gateway still sends in bulk.
+const spansEvery = 2 * time.Second
+
+// spans is who tells a collector of spans, nil if the environment names none.
+func (e *env) spans() (*otlp.Poster, error) {
+	o, on, err := otlp.FromEnvironment(e.getenv)
+	if !on || err != nil {
+		return nil, err
+	}
+	o.Tell = e.told
+	return otlp.NewPoster(o, number), nil
 }
 
 // told tells what became of a certificate.

@@ -123,7 +123,10 @@ type Options struct {
 	// MaxConnections bounds the client connections of each loop; 0 means no limit.
 	MaxConnections int
 	Log            *accesslog.Sink // nil for no access log
-	Incidents      *incident.Store
+	// Spans gathers the spans of exchanges for a collector; nil tells none. Trace must be
+	// set for it.
+	Spans     *accesslog.Sink
+	Incidents *incident.Store
 	// Observe, if set, is called with every finished trail: prove and tests. It
 	// must not keep the trail.
 	Observe func(*trail.Trail)
@@ -145,6 +148,7 @@ type Server struct {
 	loop     loop.Loop
 	router   Router
 	log      *accesslog.Local
+	spans    *accesslog.Local
 	via      []byte
 	text     [64]byte // scratch for an address
 	free     []*Exchange
@@ -169,6 +173,9 @@ func NewServer(l loop.Loop, o *Options, r Router) *Server {
 	s := &Server{o: o, loop: l, router: r, via: []byte(o.Via)}
 	if o.Log != nil {
 		s.log = o.Log.Local(l)
+	}
+	if o.Spans != nil {
+		s.spans = o.Spans.Local(l)
 	}
 	s.Use(o)
 	var seed [32]byte

@@ -22,6 +22,9 @@ func (x *Exchange) record() {
 	if x.server.log != nil {
 		x.server.log.Write(t, &x.Request.Head)
 	}
+	if x.server.spans != nil {
+		x.server.spans.Write(t, &x.Request.Head)
+	}
 	if x.Opts.Observe != nil {
 		x.Opts.Observe(t)
 	}

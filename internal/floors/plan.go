@@ -9,7 +9,7 @@ var house = plan{
 		{"floor 1, ground", []string{"internal/wire/...", "internal/loop/..."}},
 		{"floor 2, parts", []string{
 			"internal/http1", "internal/http2", "internal/certs", "internal/upstream", "internal/tunnel", "internal/route", "internal/explain",
-			"internal/incident", "internal/accesslog", "internal/metrics", "internal/lab", "internal/listen", "internal/certs", "internal/handover",
+			"internal/incident", "internal/accesslog", "internal/metrics", "internal/lab", "internal/listen", "internal/certs", "internal/handover", "internal/otlp",
 		}},
 		{"floor 3, life", []string{"internal/exchange"}},
 		{"floor 4, services", []string{"internal/reverse", "internal/check", "internal/admin"}},

@@ -206,7 +206,8 @@ func (g *Gateway) name(old *exchange.Options) {
 			c.Via = fmt.Sprintf("%s:%d", c.Node, ip.Port())
 		}
 	}
-	c.Log = cmp.Or(c.Log, old.Log)
+	c.Log, c.Spans = cmp.Or(c.Log, old.Log), cmp.Or(c.Spans, old.Spans)
+	c.Trace = c.Trace || c.Spans != nil
 	if c.Incidents = cmp.Or(c.Incidents, old.Incidents); c.Incidents == nil {
 		c.Incidents = incident.NewStore(0)
 	}
@@ -386,8 +387,10 @@ func (g *Gateway) Drain(most time.Duration) {
 			s.close(i)
 		}
 	})
-	if g.o.Client.Log != nil {
-		g.o.Client.Log.Close()
+	for _, sink := range []*accesslog.Sink{g.o.Client.Log, g.o.Client.Spans} {
+		if sink != nil {
+			sink.Close()
+		}
 	}
 	g.counting.Lock()
 	g.count()

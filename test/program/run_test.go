@@ -52,9 +52,15 @@ var listening = regexp.MustCompile(`listening +https?://(127\.0\.0\.1:\d+)`)
 // how its upstreams are.
 func serving(t *testing.T, text string, args ...string) *service {
 	t.Helper()
+	return servingIn(t, nil, text, args...)
+}
+
+// servingIn is serving with more of an environment.
+func servingIn(t *testing.T, more []string, text string, args ...string) *service {
+	t.Helper()
 	dir := t.TempDir()
 	s := &service{file: write(t, filepath.Join(dir, "gatewhy.yaml"), text), dir: filepath.Join(dir, "r")}
-	s.process = launch(t, binary, append([]string{"run", "-c", s.file, "--run-dir", s.dir}, args...)...)
+	s.process = launchIn(t, more, binary, append([]string{"run", "-c", s.file, "--run-dir", s.dir}, args...)...)
 	said := s.await("looks an incident up")
 	m := listening.FindStringSubmatch(said)
 	if m == nil {
