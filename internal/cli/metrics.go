@@ -61,6 +61,18 @@ func (s *service) ready() error {
 // metrics writes all that is counted.
 func (s *service) metrics(w io.Writer) error {
 	c, open := s.gateway.Counters()
+	return metrics.Write(w, append(c.Families(), s.families(open)...))
+}
+
+// gather is the same for a collector, and one metric more: that of the semantic conventions.
+func (s *service) gather() []metrics.Family {
+	c, open := s.gateway.Counters()
+	return append(append(c.Families(), c.Durations()), s.families(open)...)
+}
+
+// families are the metrics that are not counted by exchanges; open is the number of
+// connections.
+func (s *service) families(open int) []metrics.Family {
 	one := func(name, typ, help string, v float64, labels ...string) metrics.Family {
 		return metrics.Family{Name: name, Type: typ, Help: help, Samples: []metrics.Sample{{Labels: labels, Value: v}}}
 	}
@@ -112,9 +124,13 @@ func (s *service) metrics(w io.Writer) error {
 		families = append(families, metrics.Family{Name: "gatewhy_otlp_spans_total", Type: "counter", Help: "Spans for a collector; dropped is one that it was not told of.",
 			Samples: []metrics.Sample{{Labels: []string{"result", "sent"}, Value: float64(s.spans.Sent())}, {Labels: []string{"result", "dropped"}, Value: float64(s.spans.Dropped())}}})
 	}
+	if s.reporter != nil {
+		families = append(families, metrics.Family{Name: "gatewhy_otlp_exports_total", Type: "counter", Help: "Exports of metrics to a collector; dropped is one that it did not take.",
+			Samples: []metrics.Sample{{Labels: []string{"result", "sent"}, Value: float64(s.reporter.Sent())}, {Labels: []string{"result", "dropped"}, Value: float64(s.reporter.Dropped())}}})
+	}
 	families = append(families, one("gatewhy_build_info", "gauge", "1, with what runs as labels.", 1, "version", number, "goversion", runtime.Version()),
 		one("process_start_time_seconds", "gauge", "When the process began.", float64(s.started.UnixMilli())/1e3))
-	return c.Write(w, append(families, process()...))
+	return append(families, process()...)
 }
 
 // process are the metrics that boards of any Go program expect.

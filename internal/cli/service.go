@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/signal"
@@ -60,17 +61,18 @@ type plan struct {
 
 // service is a running gateway with everything that belongs to it.
 type service struct {
-	e       *env
-	ink     ink
-	gateway *gateway.Gateway
-	log     *accessLog
-	admin   *admin.Server
-	public  *admin.Metrics // nil without an address for it
-	spans   *otlp.Poster   // nil without a collector
-	notify  *notifier
-	started time.Time
-	stops   chan bool    // what the admin socket asks for: true is at once
-	heir    atomic.Int64 // the process that has taken our place; 0 if none has
+	e        *env
+	ink      ink
+	gateway  *gateway.Gateway
+	log      *accessLog
+	admin    *admin.Server
+	public   *admin.Metrics // nil without an address for it
+	spans    *otlp.Poster   // nil without a collector for them
+	reporter *otlp.Reporter // of metrics; nil without a collector for them
+	notify   *notifier
+	started  time.Time
+	stops    chan bool    // what the admin socket asks for: true is at once
+	heir     atomic.Int64 // the process that has taken our place; 0 if none has
 
 	reloading sync.Mutex // held by a reload
 	reloads   reloads
@@ -106,9 +108,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		o.Changed = e.changed
 	}
 	o.Told = e.told
-	spans, err := e.spans()
+	spans, reports, err := e.collector()
 	if err != nil {
-		return misused(err, "spans are sent where the variables of OpenTelemetry say")
+		return misused(err, "spans and metrics are sent where the variables of OpenTelemetry say")
 	}
 	if spans != nil {
 		o.Client.Spans = accesslog.NewSink(spans, accesslog.SinkOptions{Append: otlp.AppendSpans, Wanted: otlp.Wanted, Dropped: spans.Drop, FlushEvery: spansEvery})
@@ -141,6 +143,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	defer s.end()
 	if s.gateway, err = p.at.start(o); err != nil {
 		return cannotListen(err, p.at, p.another)
+	}
+	if reports != nil {
+		s.reporter = otlp.NewReporter(*reports, number, s.started, s.gather)
 	}
 	api := admin.Options{Dir: p.runDir, Incidents: s.gateway.Incidents(), State: s.state,
 		Control: admin.Control{Reload: s.reload, Stop: s.stop, Endpoint: s.endpoint, Upgrade: s.upgrade, Config: s.configuration, Put: s.put}}
@@ -185,6 +190,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		s.begin(s.watch)
 	}
 	s.begin(s.remind)
+	if s.reporter != nil {
+		s.begin(func(ctx context.Context) { s.reporter.Run(ctx, hurry/2) })
+	}
 	s.wait(signals)
 	s.mu.Lock()
 	s.ending = true
@@ -212,14 +220,30 @@ func (e *env) changed(c *accesslog.Endpoint) {
 // waiting, and a busy gateway still sends in bulk.
 const spansEvery = 2 * time.Second
 
-// spans is who tells a collector of spans, nil if the environment names none.
-func (e *env) spans() (*otlp.Poster, error) {
-	o, on, err := otlp.FromEnvironment(e.getenv)
-	if !on || err != nil {
-		return nil, err
+// collector is who tells a collector of spans, and how metrics are to be told; both nil if
+// the environment names none.
+func (e *env) collector() (spans *otlp.Poster, metrics *otlp.Options, err error) {
+	var b [16]byte
+	rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // RFC 9562 section 5.4
+	instance := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	o, on, err := otlp.FromEnvironment(e.getenv, otlp.Spans, instance)
+	if err != nil {
+		return nil, nil, err
 	}
-	o.Tell = e.told
-	return otlp.NewPoster(o, number), nil
+	if on {
+		o.Tell = e.told
+		spans = otlp.NewPoster(o, number)
+	}
+	o, on, err = otlp.FromEnvironment(e.getenv, otlp.Metrics, instance)
+	if err != nil {
+		return nil, nil, err
+	}
+	if on {
+		o.Tell = e.told
+		metrics = &o
+	}
+	return spans, metrics, nil
 }
 
 // told tells what became of a certificate.

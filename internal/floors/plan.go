@@ -9,10 +9,10 @@ var house = plan{
 		{"floor 1, ground", []string{"internal/wire/...", "internal/loop/..."}},
 		{"floor 2, parts", []string{
 			"internal/http1", "internal/http2", "internal/certs", "internal/upstream", "internal/tunnel", "internal/route", "internal/explain",
-			"internal/incident", "internal/accesslog", "internal/metrics", "internal/lab", "internal/listen", "internal/certs", "internal/handover", "internal/otlp",
+			"internal/incident", "internal/accesslog", "internal/metrics", "internal/lab", "internal/listen", "internal/handover",
 		}},
 		{"floor 3, life", []string{"internal/exchange"}},
-		{"floor 4, services", []string{"internal/reverse", "internal/check", "internal/admin"}},
+		{"floor 4, services", []string{"internal/reverse", "internal/check", "internal/admin", "internal/otlp"}},
 		{"floor 5, house", []string{"internal/gateway"}},
 		{"floor 5½, names of its options", []string{"internal/settings", "internal/config"}},
 		{"floor 6, proof", []string{"internal/prove"}},

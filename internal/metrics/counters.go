@@ -25,13 +25,31 @@ var bounds = func() (b [len(buckets)]int64) {
 	return b
 }()
 
-// histogram counts durations. The last count is of those beyond all bounds.
-type histogram struct {
+// Histogram counts durations. The last count is of those beyond all bounds.
+type Histogram struct {
 	counts [len(buckets) + 1]uint64
 	sum    int64 // nanoseconds
 }
 
-func (h *histogram) observe(ns int64) {
+// Bounds are the upper bounds of the buckets of every Histogram, in seconds.
+func Bounds() []float64 { return buckets[:] }
+
+// Counts are how many durations are in each bucket and in none before it; there is one more
+// than Bounds, for those beyond.
+func (h *Histogram) Counts() []uint64 { return h.counts[:] }
+
+// Sum is that of all durations, in seconds.
+func (h *Histogram) Sum() float64 { return float64(h.sum) / 1e9 }
+
+// Count is how many there were.
+func (h *Histogram) Count() (n uint64) {
+	for _, c := range h.counts {
+		n += c
+	}
+	return n
+}
+
+func (h *Histogram) observe(ns int64) {
 	i := 0
 	for i < len(bounds) && ns > bounds[i] {
 		i++
@@ -40,7 +58,7 @@ func (h *histogram) observe(ns int64) {
 	h.sum += ns
 }
 
-func (h *histogram) add(o *histogram) {
+func (h *Histogram) add(o *Histogram) {
 	for i, n := range o.counts {
 		h.counts[i] += n
 	}
@@ -73,42 +91,37 @@ func statusOf(n int) int {
 	return statuses - 1
 }
 
-// ofStatus counts the exchanges of one route, method and status.
-type ofStatus struct {
-	status int // as statusOf
-	n      uint64
+// outcome is what the client of an exchange got: a status, as statusOf has it, by https or
+// by http.
+type outcome struct {
+	status int
+	secure bool
 }
 
-// ofMethod counts those of one route and method.
-type ofMethod struct {
-	statuses []ofStatus // few, so they are looked through; the last one met comes first
-	classes  [6]*histogram
+// ofOutcome counts the exchanges of one route, method and outcome.
+type ofOutcome struct {
+	outcome
+	took *Histogram
 }
 
-func (m *ofMethod) count(status int, took int64) {
-	for i := range m.statuses {
-		if m.statuses[i].status == status {
-			m.statuses[i].n++
+// ofMethod counts those of one route and method. The outcomes are few, so they are looked
+// through; the last one met moves ahead.
+type ofMethod []ofOutcome
+
+func (m *ofMethod) of(o outcome) *Histogram {
+	l := *m
+	for i := range l {
+		if l[i].outcome == o {
+			h := l[i].took
 			if i > 0 {
-				m.statuses[i], m.statuses[i-1] = m.statuses[i-1], m.statuses[i]
+				l[i], l[i-1] = l[i-1], l[i]
 			}
-			m.class(status).observe(took)
-			return
+			return h
 		}
 	}
-	m.statuses = append(m.statuses, ofStatus{status, 1})
-	m.class(status).observe(took)
-}
-
-func (m *ofMethod) class(status int) *histogram {
-	c := 0
-	if status > 0 && status < statuses-1 {
-		c = (status + 99) / 100
-	}
-	if m.classes[c] == nil {
-		m.classes[c] = new(histogram)
-	}
-	return m.classes[c]
+	h := new(Histogram)
+	*m = append(l, ofOutcome{o, h})
+	return h
 }
 
 // ofRoute counts the exchanges of one route.
@@ -124,7 +137,7 @@ var phases = [...]string{"resolve", "connect", "secure", "send", "await", "body"
 // ofEndpoint counts the attempts on one endpoint.
 type ofEndpoint struct {
 	good, bad, lost uint64
-	phases          [len(phases)]histogram
+	phases          [len(phases)]Histogram
 }
 
 type endpointKey struct{ upstream, endpoint string }
@@ -166,7 +179,7 @@ func (c *Counters) Record(t *trail.Trail) {
 		m = new(ofMethod)
 		r.methods[i] = m
 	}
-	m.count(statusOf(t.Status), int64(t.Ended))
+	m.of(outcome{statusOf(t.Status), t.Scheme == "https"}).observe(int64(t.Ended))
 	for i := range t.Tries() {
 		c.attempt(t, &t.Attempts[i])
 	}
@@ -291,23 +304,7 @@ func (c *Counters) Add(o *Counters) {
 }
 
 func (m *ofMethod) add(o *ofMethod) {
-	for _, s := range o.statuses {
-		i := 0
-		for i < len(m.statuses) && m.statuses[i].status != s.status {
-			i++
-		}
-		if i == len(m.statuses) {
-			m.statuses = append(m.statuses, ofStatus{status: s.status})
-		}
-		m.statuses[i].n += s.n
-	}
-	for i, h := range o.classes {
-		if h == nil {
-			continue
-		}
-		if m.classes[i] == nil {
-			m.classes[i] = new(histogram)
-		}
-		m.classes[i].add(h)
+	for _, x := range *o {
+		m.of(x.outcome).add(x.took)
 	}
 }

@@ -25,7 +25,7 @@ func exchange(route, method string, status int, change func(*trail.Trail)) *trai
 func text(t *testing.T, c *Counters, others ...Family) string {
 	t.Helper()
 	var b strings.Builder
-	if err := c.Write(&b, others); err != nil {
+	if err := Write(&b, append(c.Families(), others...)); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -162,7 +162,7 @@ func TestFormat(t *testing.T) {
 			}
 		}))
 	}
-	valid(t, text(t, &c, Family{Name: "x_total", Help: "a\nb\\", Type: "counter", Samples: []Sample{{[]string{"l", "a\n\"\\"}, 1e9}}}))
+	valid(t, text(t, &c, Family{Name: "x_total", Help: "a\nb\\", Type: "counter", Samples: []Sample{{Labels: []string{"l", "a\n\"\\"}, Value: 1e9}}}))
 }
 
 // Nothing that a client sends becomes a label: however it asks, the number of samples
@@ -221,5 +221,5 @@ func BenchmarkRecordManyRoutes(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		c.Record(list[i*7919%len(list)])
 	}
-	c.Write(io.Discard, nil)
+	Write(io.Discard, c.Families())
 }

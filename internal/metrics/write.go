@@ -15,59 +15,87 @@ import (
 // ContentType is that of what Write writes.
 const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// A Family is one metric with its samples, besides those of Counters.
+// A Family is one metric with its samples.
 type Family struct {
-	Name, Help, Type string // Type is counter or gauge
+	Name, Help, Type string // Type is counter, gauge or histogram
 	Samples          []Sample
 }
 
 // Sample is a value with its labels: names and values in turn.
 type Sample struct {
-	Labels []string
-	Value  float64
+	Labels    []string
+	Value     float64
+	Histogram *Histogram // in the place of Value
 }
 
-// Write writes the counters and the other families in Prometheus' text format.
-func (c *Counters) Write(w io.Writer, others []Family) error {
-	p := &printer{w: bufio.NewWriter(w)}
-	c.writeRoutes(p)
-	c.writeEndpoints(p)
-	c.writeFaults(p)
-	for _, f := range others {
-		p.family(f.Name, f.Type, f.Help)
-		for _, s := range f.Samples {
-			p.sample(f.Name, "", s.Value, s.Labels...)
-		}
-	}
-	return p.w.Flush()
+func (f *Family) add(v float64, labels ...string) {
+	f.Samples = append(f.Samples, Sample{Labels: labels, Value: v})
 }
 
-func (c *Counters) writeRoutes(p *printer) {
-	ids := slices.Sorted(maps.Keys(c.routes))
-	each := func(f func(r *ofRoute, id, method string, m *ofMethod)) {
-		for _, id := range ids {
-			for i, m := range c.routes[id].methods {
-				if m != nil {
-					f(c.routes[id], id, methods[i], m)
-				}
+func (f *Family) addHistogram(h *Histogram, labels ...string) {
+	f.Samples = append(f.Samples, Sample{Labels: labels, Histogram: h})
+}
+
+// Families are all that is counted.
+func (c *Counters) Families() []Family {
+	return slices.Concat(c.ofRoutes(), c.ofEndpoints(), c.ofFaults())
+}
+
+// eachMethod calls f for each route and method that was met, in order.
+func (c *Counters) eachMethod(f func(r *ofRoute, id, method string, m ofMethod)) {
+	for _, id := range slices.Sorted(maps.Keys(c.routes)) {
+		for i, m := range c.routes[id].methods {
+			if m != nil {
+				f(c.routes[id], id, methods[i], *m)
 			}
 		}
 	}
-	const requests = "gatewhy_http_requests_total"
-	p.family(requests, "counter", "Exchanges that are over, by what the client got; code 0 is nothing, 499 a client that left.")
-	each(func(r *ofRoute, id, method string, m *ofMethod) {
-		list := slices.Clone(m.statuses)
-		slices.SortFunc(list, func(a, b ofStatus) int { return cmp.Compare(a.status, b.status) })
-		for _, s := range list {
-			p.sample(requests, "", float64(s.n), "site", r.site, "route", id, "method", method, "code", code(s.status))
+}
+
+// Durations tells how long exchanges took by all that is known of them: site, route, scheme,
+// method and code. It is finer than what Families have, and for those who want the metric of
+// OpenTelemetry's semantic conventions.
+func (c *Counters) Durations() Family {
+	f := Family{Name: "http_server_request_duration_seconds", Type: "histogram", Help: durationHelp}
+	c.eachMethod(func(r *ofRoute, id, method string, m ofMethod) {
+		for _, o := range slices.SortedFunc(slices.Values(m), func(a, b ofOutcome) int {
+			return cmp.Or(cmp.Compare(a.status, b.status), cmp.Compare(scheme(a.secure), scheme(b.secure)))
+		}) {
+			f.addHistogram(o.took, "site", r.site, "route", id, "scheme", scheme(o.secure), "method", method, "code", code(o.status))
 		}
 	})
-	const duration = "gatewhy_http_request_duration_seconds"
-	p.family(duration, "histogram", "From the first byte of a request to the last of its answer.")
-	each(func(r *ofRoute, id, method string, m *ofMethod) {
-		for i, h := range m.classes {
+	return f
+}
+
+const durationHelp = "From the first byte of a request to the last of its answer."
+
+func scheme(secure bool) string {
+	if secure {
+		return "https"
+	}
+	return "http"
+}
+
+func (c *Counters) ofRoutes() []Family {
+	requests := Family{Name: "gatewhy_http_requests_total", Type: "counter", Help: "Exchanges that are over, by what the client got; code 0 is nothing, 499 a client that left."}
+	duration := Family{Name: "gatewhy_http_request_duration_seconds", Type: "histogram", Help: durationHelp}
+	c.eachMethod(func(r *ofRoute, id, method string, m ofMethod) {
+		n := map[int]uint64{}
+		var ofClass [len(classes)]*Histogram
+		for _, o := range m {
+			n[o.status] += o.took.Count()
+			i := class(o.status)
+			if ofClass[i] == nil {
+				ofClass[i] = new(Histogram)
+			}
+			ofClass[i].add(o.took)
+		}
+		for _, s := range slices.Sorted(maps.Keys(n)) {
+			requests.add(float64(n[s]), "site", r.site, "route", id, "method", method, "code", code(s))
+		}
+		for i, h := range ofClass {
 			if h != nil {
-				p.histogram(duration, h, "site", r.site, "route", id, "method", method, "code_class", classes[i])
+				duration.addHistogram(h, "site", r.site, "route", id, "method", method, "code_class", classes[i])
 			}
 		}
 	})
@@ -76,18 +104,24 @@ func (c *Counters) writeRoutes(p *printer) {
 		n := sites[r.site]
 		sites[r.site] = [2]int64{n[0] + r.in, n[1] + r.out}
 	}
-	for i, f := range [...]struct{ name, help string }{
-		{"gatewhy_http_request_bytes_total", "Bytes from clients, heads included."},
-		{"gatewhy_http_response_bytes_total", "Bytes to clients, heads included."},
-	} {
-		p.family(f.name, "counter", f.help)
-		for _, s := range slices.Sorted(maps.Keys(sites)) {
-			p.sample(f.name, "", float64(sites[s][i]), "site", s)
-		}
+	in := Family{Name: "gatewhy_http_request_bytes_total", Type: "counter", Help: "Bytes from clients, heads included."}
+	out := Family{Name: "gatewhy_http_response_bytes_total", Type: "counter", Help: "Bytes to clients, heads included."}
+	for _, s := range slices.Sorted(maps.Keys(sites)) {
+		in.add(float64(sites[s][0]), "site", s)
+		out.add(float64(sites[s][1]), "site", s)
 	}
+	return []Family{requests, duration, in, out}
 }
 
 var classes = [6]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// class is the index in classes of a status as statusOf has it.
+func class(status int) int {
+	if status > 0 && status < statuses-1 {
+		return (status + 99) / 100
+	}
+	return 0
+}
 
 func code(status int) string {
 	switch status {
@@ -99,43 +133,39 @@ func code(status int) string {
 	return strconv.Itoa(status + 99)
 }
 
-func (c *Counters) writeEndpoints(p *printer) {
+func (c *Counters) ofEndpoints() []Family {
 	keys := slices.SortedFunc(maps.Keys(c.endpoints), func(a, b endpointKey) int {
 		return cmp.Or(cmp.Compare(a.upstream, b.upstream), cmp.Compare(a.endpoint, b.endpoint))
 	})
-	const attempts = "gatewhy_upstream_attempts_total"
-	p.family(attempts, "counter", "Tries of exchanges on endpoints; outcome fault is one that failed, lost one that another was quicker than.")
+	attempts := Family{Name: "gatewhy_upstream_attempts_total", Type: "counter", Help: "Tries of exchanges on endpoints; outcome fault is one that failed, lost one that another was quicker than."}
+	sums := map[string]*[len(phases)]Histogram{}
 	for _, k := range keys {
 		e := c.endpoints[k]
-		p.sample(attempts, "", float64(e.good), "upstream", k.upstream, "target", k.endpoint, "outcome", "ok")
-		p.sample(attempts, "", float64(e.bad), "upstream", k.upstream, "target", k.endpoint, "outcome", "fault")
+		attempts.add(float64(e.good), "upstream", k.upstream, "target", k.endpoint, "outcome", "ok")
+		attempts.add(float64(e.bad), "upstream", k.upstream, "target", k.endpoint, "outcome", "fault")
 		if e.lost > 0 {
-			p.sample(attempts, "", float64(e.lost), "upstream", k.upstream, "target", k.endpoint, "outcome", "lost")
+			attempts.add(float64(e.lost), "upstream", k.upstream, "target", k.endpoint, "outcome", "lost")
 		}
-	}
-	const duration = "gatewhy_upstream_duration_seconds"
-	p.family(duration, "histogram", "The phases of attempts; await is from the request's end to the answer's first byte.")
-	sums := map[string]*[len(phases)]histogram{}
-	for _, k := range keys {
 		s := sums[k.upstream]
 		if s == nil {
-			s = new([len(phases)]histogram)
+			s = new([len(phases)]Histogram)
 			sums[k.upstream] = s
 		}
 		for i := range phases {
-			s[i].add(&c.endpoints[k].phases[i])
+			s[i].add(&e.phases[i])
 		}
 	}
+	duration := Family{Name: "gatewhy_upstream_duration_seconds", Type: "histogram", Help: "The phases of attempts; await is from the request's end to the answer's first byte."}
 	for _, u := range slices.Sorted(maps.Keys(sums)) {
 		for i, phase := range phases {
-			p.histogram(duration, &sums[u][i], "upstream", u, "phase", phase)
+			duration.addHistogram(&sums[u][i], "upstream", u, "phase", phase)
 		}
 	}
+	return []Family{attempts, duration}
 }
 
-func (c *Counters) writeFaults(p *printer) {
-	const faults = "gatewhy_faults_total"
-	p.family(faults, "counter", "Exchanges with a fault, by its id (gatewhy explain ID); rescued are those whose client got a good answer all the same.")
+func (c *Counters) ofFaults() []Family {
+	faults := Family{Name: "gatewhy_faults_total", Type: "counter", Help: "Exchanges with a fault, by its id (gatewhy explain ID); rescued are those whose client got a good answer all the same."}
 	for _, k := range slices.SortedFunc(maps.Keys(c.faults), func(a, b faultKey) int {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.upstream, b.upstream), cmp.Compare(strconv.FormatBool(a.rescued), strconv.FormatBool(b.rescued)))
 	}) {
@@ -143,13 +173,29 @@ func (c *Counters) writeFaults(p *printer) {
 		if row := fault.Lookup(k.id); row != nil {
 			side = row.Side.String()
 		}
-		p.sample(faults, "", float64(c.faults[k]), "fault", string(k.id), "side", side, "upstream", k.upstream, "rescued", strconv.FormatBool(k.rescued))
+		faults.add(float64(c.faults[k]), "fault", string(k.id), "side", side, "upstream", k.upstream, "rescued", strconv.FormatBool(k.rescued))
 	}
-	const rescues = "gatewhy_rescues_total"
-	p.family(rescues, "counter", "Would-be failures that became good answers: by another attempt, by mending an answer, or by asking another endpoint as well.")
-	p.sample(rescues, "", float64(c.retried), "how", "retry")
-	p.sample(rescues, "", float64(c.repaired), "how", "repair")
-	p.sample(rescues, "", float64(c.hedged), "how", "hedge")
+	rescues := Family{Name: "gatewhy_rescues_total", Type: "counter", Help: "Would-be failures that became good answers: by another attempt, by mending an answer, or by asking another endpoint as well."}
+	rescues.add(float64(c.retried), "how", "retry")
+	rescues.add(float64(c.repaired), "how", "repair")
+	rescues.add(float64(c.hedged), "how", "hedge")
+	return []Family{faults, rescues}
+}
+
+// Write writes families in Prometheus' text format.
+func Write(w io.Writer, families []Family) error {
+	p := &printer{w: bufio.NewWriter(w)}
+	for _, f := range families {
+		p.w.WriteString("# HELP " + f.Name + " " + escapeHelp.Replace(f.Help) + "\n# TYPE " + f.Name + " " + f.Type + "\n")
+		for _, s := range f.Samples {
+			if s.Histogram != nil {
+				p.histogram(f.Name, s.Histogram, s.Labels)
+			} else {
+				p.sample(f.Name, "", s.Value, s.Labels)
+			}
+		}
+	}
+	return p.w.Flush()
 }
 
 // printer writes the text format.
@@ -163,11 +209,7 @@ var (
 	escapeLabel = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 )
 
-func (p *printer) family(name, typ, help string) {
-	p.w.WriteString("# HELP " + name + " " + escapeHelp.Replace(help) + "\n# TYPE " + name + " " + typ + "\n")
-}
-
-func (p *printer) sample(name, suffix string, v float64, labels ...string) {
+func (p *printer) sample(name, suffix string, v float64, labels []string) {
 	p.w.WriteString(name)
 	p.w.WriteString(suffix)
 	for i := 0; i < len(labels); i += 2 {
@@ -189,7 +231,7 @@ func (p *printer) sample(name, suffix string, v float64, labels ...string) {
 	p.w.Write(append(p.text, '\n'))
 }
 
-func (p *printer) histogram(name string, h *histogram, labels ...string) {
+func (p *printer) histogram(name string, h *Histogram, labels []string) {
 	total := uint64(0)
 	within := append(slices.Clone(labels), "le", "")
 	for i, n := range h.counts {
@@ -198,8 +240,8 @@ func (p *printer) histogram(name string, h *histogram, labels ...string) {
 		if i < len(buckets) {
 			within[len(within)-1] = strconv.FormatFloat(buckets[i], 'g', -1, 64)
 		}
-		p.sample(name, "_bucket", float64(total), within...)
+		p.sample(name, "_bucket", float64(total), within)
 	}
-	p.sample(name, "_sum", float64(h.sum)/1e9, labels...)
-	p.sample(name, "_count", float64(total), labels...)
+	p.sample(name, "_sum", h.Sum(), labels)
+	p.sample(name, "_count", float64(total), labels)
 }

@@ -165,7 +165,7 @@ func TestDeadCollector(t *testing.T) {
 	if p.Sent() != 2 || p.Dropped() != 27 || p.pause != 0 {
 		t.Errorf("%d sent, %d dropped", p.Sent(), p.Dropped())
 	}
-	if len(told) != 2 || !strings.Contains(told[0], `it answers 503 "no room\n"; it is tried again`) || !strings.Contains(told[1], "is told of spans again; 24 were dropped so far") {
+	if len(told) != 2 || !strings.Contains(told[0], `it answers 503 "no room\n"; it is tried again`) || !strings.Contains(told[1], "is told of spans again") {
 		t.Errorf("told %q", told)
 	}
 }
@@ -173,28 +173,35 @@ func TestDeadCollector(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	for _, c := range []struct {
 		env      string
+		signal   Signal
 		endpoint string // "" if it is off
 		more     string
 		err      string
 	}{
-		{"", "", "", ""},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", "http://c:4318/v1/traces", "[[service.name gatewhy]] 0s", ""},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318/x/ OTEL_SERVICE_NAME=edge OTEL_RESOURCE_ATTRIBUTES=a=b%20c,service.name=no", "http://c:4318/x/v1/traces", "[[a b c] [service.name edge]] 0s", ""},
-		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://c/own OTEL_EXPORTER_OTLP_ENDPOINT=http://d OTEL_EXPORTER_OTLP_TIMEOUT=500", "https://c/own", "[[service.name gatewhy]] 500ms", ""},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_SDK_DISABLED=true", "", "", ""},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_TRACES_EXPORTER=none", "", "", ""},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=c:4318", "", "", "OTEL_EXPORTER_OTLP_ENDPOINT is"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "", "", "by HTTP"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_EXPORTER_OTLP_HEADERS=nonsense", "", "", "OTEL_EXPORTER_OTLP_HEADERS"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_EXPORTER_OTLP_TIMEOUT=soon", "", "", "OTEL_EXPORTER_OTLP_TIMEOUT"},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_RESOURCE_ATTRIBUTES=x", "", "", "OTEL_RESOURCE_ATTRIBUTES"},
+		{"", Spans, "", "", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", Spans, "http://c:4318/v1/traces", "[[service.name gatewhy] [service.instance.id 7]] 0s", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318/x/ OTEL_SERVICE_NAME=edge OTEL_RESOURCE_ATTRIBUTES=a=b%20c,service.name=no", Spans, "http://c:4318/x/v1/traces", "[[a b c] [service.name edge] [service.instance.id 7]] 0s", ""},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://c/own OTEL_EXPORTER_OTLP_ENDPOINT=http://d OTEL_EXPORTER_OTLP_TIMEOUT=500", Spans, "https://c/own", "[[service.name gatewhy] [service.instance.id 7]] 500ms", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_SDK_DISABLED=true", Spans, "", "", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_TRACES_EXPORTER=none", Spans, "", "", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=c:4318", Spans, "", "", "OTEL_EXPORTER_OTLP_ENDPOINT is"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_EXPORTER_OTLP_PROTOCOL=grpc", Spans, "", "", "by HTTP"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_EXPORTER_OTLP_HEADERS=nonsense", Spans, "", "", "OTEL_EXPORTER_OTLP_HEADERS"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_EXPORTER_OTLP_TIMEOUT=soon", Spans, "", "", "OTEL_EXPORTER_OTLP_TIMEOUT"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://d OTEL_RESOURCE_ATTRIBUTES=service.instance.id=a", Metrics, "http://c:4318/v1/metrics", "[[service.instance.id a] [service.name gatewhy]] 0s", ""},
+		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c/m OTEL_EXPORTER_OTLP_METRICS_TIMEOUT=7 OTEL_EXPORTER_OTLP_TIMEOUT=8", Metrics, "http://c/m", "[[service.name gatewhy] [service.instance.id 7]] 7ms", ""},
+		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=http://c/m", Spans, "", "", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_METRICS_EXPORTER=none", Metrics, "", "", ""},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_METRIC_EXPORT_INTERVAL=0", Metrics, "", "", "OTEL_METRIC_EXPORT_INTERVAL"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_METRIC_EXPORT_INTERVAL=99999999999", Metrics, "", "", "OTEL_METRIC_EXPORT_INTERVAL"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://c OTEL_RESOURCE_ATTRIBUTES=x", Spans, "", "", "OTEL_RESOURCE_ATTRIBUTES"},
 	} {
 		env := map[string]string{}
 		for _, f := range strings.Fields(c.env) {
 			k, v, _ := strings.Cut(f, "=")
 			env[k] = v
 		}
-		o, on, err := FromEnvironment(func(k string) string { return env[k] })
+		o, on, err := FromEnvironment(func(k string) string { return env[k] }, c.signal, "7")
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error(), c.err) {

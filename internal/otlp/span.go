@@ -1,10 +1,11 @@
-// Package otlp tells an OpenTelemetry collector of exchanges: a span of kind server for
-// each, and one of kind client for each of its attempts, in the JSON encoding of OTLP over
-// HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
+// Package otlp tells an OpenTelemetry collector of exchanges, with a span of kind server for
+// each and one of kind client for each of its attempts, and of what is counted, in the JSON
+// encoding of OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp).
 //
 // [AppendSpans] writes the spans of a finished trail and allocates nothing; package accesslog
 // gathers them as it does lines, without making a loop wait; a [Poster] is the writer behind
-// that and sends a batch. Names are those of the semantic conventions for HTTP.
+// that and sends a batch. A [Reporter] sends what package metrics has. Names are those of the
+// semantic conventions where they have one.
 package otlp
 
 import (
