@@ -73,7 +73,7 @@ var options = []string{
 	"--timeout-keep-alive", "--timeout-reply", "--max-head", "--max-line", "--max-fields", "--max-body",
 	"--max-response-body", "--max-connections", "--retry-attempts", "--retry-budget", "--replay-memory",
 	"--replay-disk", "--idempotency-key", "--grace", "--no-repair", "--resolver", "--upstream-ca",
-	"--upstream-server-name", "--node", "--errors-detail", "--eject-after",
+	"--upstream-server-name", "--node", "--errors-detail", "--eject-after", "--eject-share", "--eject-for", "--no-last-resort",
 	"--endpoint-max-requests", "--endpoint-max-connections", "--queue", "--queue-timeout",
 	"--http2", "--http2-resets", "--http2-control", "--upstream-http2", "--timeout-h2-ping",
 }
@@ -139,7 +139,6 @@ var manuals = []string{"connect(2)", "socket(2)", "write(2)", "unix(7)", grpcOve
 var outside = map[string]string{
 	"no_cluster":                      "upstreams are given as arguments and have no names that could be wrong",
 	"upstream_addr_invalid":           "refused at the start, before there is a request",
-	"circuit_open":                    "ejection is the only breaker, and it never closes the whole upstream",
 	"rate_limited":                    "there are no rate limits",
 	"request_denied":                  "there are no access rules",
 	"auth_service_failed":             "there are no authorization requests",

@@ -10,7 +10,10 @@
 // the rows in the catalogue_*.go files.
 package fault
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // ID is a fault's one name for ever: in Go, config, log, metric, header and
 // page. The zero value means "no fault".
@@ -155,6 +158,8 @@ type Fault struct {
 	Saw *Excerpt
 	// Err is what another package or the kernel said, if it said anything.
 	Err error
+	// RetryAfter is when the cause may be gone; 0 if nobody knows.
+	RetryAfter time.Duration
 }
 
 // Param is one fact that a row's words refer to by name.

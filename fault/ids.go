@@ -38,6 +38,7 @@ const (
 	OverloadShed          ID = "overload_shed"
 	PoolEmpty             ID = "pool_empty"
 	PoolAllUnhealthy      ID = "pool_all_unhealthy"
+	CircuitOpen           ID = "circuit_open"
 	PoolExhausted         ID = "pool_exhausted"
 	QueueFull             ID = "queue_full"
 	QueueTimeout          ID = "queue_timeout"

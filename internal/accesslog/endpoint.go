@@ -1,7 +1,8 @@
 package accesslog
 
 // Endpoint is an endpoint that came from one state to another: what is told between
-// the requests, so that the log says why they went elsewhere.
+// the requests, so that the log says why they went elsewhere. One without Endpoint is about
+// the upstream as a whole, which panics or is calm.
 type Endpoint struct {
 	At                 int64 // wall clock, nanoseconds since 1970
 	Upstream, Endpoint string
@@ -36,6 +37,15 @@ func AppendEndpoint(dst []byte, f Format, e *Endpoint) []byte {
 		return append(dst, "}\n"...)
 	}
 	dst = appendClock(dst, e.At)
+	if e.Endpoint == "" {
+		dst = appendEscaped(append(dst, "  upstream "...), e.Upstream)
+		if e.To == "panic" {
+			dst = append(dst, " panics: "...)
+		} else {
+			dst = append(append(append(dst, " is "...), e.To...), ": "...)
+		}
+		return append(appendEscaped(dst, e.Why), '\n')
+	}
 	dst = append(dst, "  endpoint "...)
 	dst = appendEscaped(dst, e.Endpoint)
 	if e.Upstream != "" {

@@ -78,7 +78,13 @@ func (s *service) families(open int) []metrics.Family {
 	}
 	up := metrics.Family{Name: "gatewhy_upstream_up", Type: "gauge", Help: "Whether an endpoint gets its share of requests; 0 if it is ejected, down or taken out."}
 	queued := metrics.Family{Name: "gatewhy_upstream_queued", Type: "gauge", Help: "Requests that wait because all endpoints are full."}
+	panics := metrics.Family{Name: "gatewhy_upstream_panic", Type: "gauge", Help: "Whether all endpoints are asked because fewer than the panic threshold are well."}
 	for _, u := range s.gateway.Upstreams() {
+		p := 0.0
+		if u.Panics() {
+			p = 1
+		}
+		panics.Samples = append(panics.Samples, metrics.Sample{Labels: []string{"upstream", u.Name()}, Value: p})
 		queued.Samples = append(queued.Samples, metrics.Sample{Labels: []string{"upstream", u.Name()}, Value: float64(u.Queued())})
 		for _, e := range u.State() {
 			v := 0.0
@@ -96,7 +102,7 @@ func (s *service) families(open int) []metrics.Family {
 	}{{"full", h.Full}, {"resumed", h.Resumed}, {"failed", h.Failed}, {"plain", h.Plain}} {
 		shakes.Samples = append(shakes.Samples, metrics.Sample{Labels: []string{"result", x.what}, Value: float64(x.n)})
 	}
-	families := []metrics.Family{up, queued, shakes,
+	families := []metrics.Family{up, queued, panics, shakes,
 		one("gatewhy_open_connections", "gauge", "Connections of clients that are open.", float64(open)),
 		one("gatewhy_incidents_total", "counter", "Incidents since the start, those no longer kept as well.", float64(s.gateway.Incidents().Total()))}
 	if store := s.gateway.Certificates(); store != nil {

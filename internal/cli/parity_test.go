@@ -33,7 +33,7 @@ var samples = map[string]string{
 }
 
 // zeros are further values of settings where 0 is special.
-var zeros = []string{"timeout-h2-ping", "timeout-client-ping", "timeout-first-byte", "timeout-total", "tls-ticket-rotation", "http2-table", "retry-budget", "eject-after", "pool-idle",
+var zeros = []string{"timeout-h2-ping", "timeout-client-ping", "timeout-first-byte", "timeout-total", "tls-ticket-rotation", "http2-table", "retry-budget", "eject-after", "eject-share", "eject-most", "pool-idle",
 	"grace", "replay-disk", "queue", "max-body", "max-connections"}
 
 // Whether a setting is said by a flag or by a configuration, the gateway gets the
@@ -129,7 +129,11 @@ func fill(o *gateway.Options) {
 	u.Capacity.QueueTimeout = cmp.Or(u.Capacity.QueueTimeout, upstream.DefaultQueueTimeout)
 	u.MaxShared = cmp.Or(u.MaxShared, upstream.DefaultMaxShared)
 	u.Budget.Share = cmp.Or(u.Budget.Share, upstream.DefaultBudgetShare)
-	u.Eject.After = cmp.Or(u.Eject.After, upstream.DefaultEjectAfter)
+	e := &u.Eject
+	e.After, e.Share = cmp.Or(e.After, upstream.DefaultEjectAfter), cmp.Or(e.Share, upstream.DefaultEjectShare)
+	e.Window, e.Requests = cmp.Or(e.Window, upstream.DefaultEjectWindow), cmp.Or(e.Requests, upstream.DefaultEjectRequests)
+	e.For, e.Max = cmp.Or(e.For, upstream.DefaultEjectFor), cmp.Or(e.Max, upstream.DefaultEjectMax)
+	e.Probes, e.Most = cmp.Or(e.Probes, upstream.DefaultEjectProbes), cmp.Or(e.Most, upstream.DefaultEjectMost)
 	u.Check.Every, u.Check.Timeout = cmp.Or(u.Check.Every, check.DefaultEvery), cmp.Or(u.Check.Timeout, check.DefaultTimeout)
 	u.Check.Rise, u.Check.Fall = cmp.Or(u.Check.Rise, check.DefaultRise), cmp.Or(u.Check.Fall, check.DefaultFall)
 	u.Check.Least, u.Check.Most = cmp.Or(u.Check.Least, check.DefaultLeast), cmp.Or(u.Check.Most, check.DefaultMost)

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -242,9 +243,18 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	if o.Budget.Share = u.Retry.Budget; u.Retry.Budget == 0 {
 		o.Budget = upstream.Budget{Share: -1, Floor: -1}
 	}
-	if o.Eject.After = u.Eject.After; u.Eject.After == 0 {
-		o.Eject = upstream.Eject{After: -1, Share: -1}
+	e := &u.Eject
+	o.Eject = upstream.Eject{After: e.After, Share: e.Share, Window: e.Window, Requests: e.Requests, For: e.For, Max: e.Max, Probes: e.Probes, Most: e.Most}
+	if e.After == 0 {
+		o.Eject.After = -1 // never
 	}
+	if e.Share == 0 {
+		o.Eject.Share = -1 // no share counts
+	}
+	if e.Most == 0 {
+		o.Eject.Most = math.SmallestNonzeroFloat64 // one all the same
+	}
+	o.NoLastResort, o.Panic = !u.LastResort, u.Panic
 	r := &o.Reverse
 	r.Hedge = u.Retry.Hedge
 	r.Attempts, r.Grace, r.IdempotencyKey = u.Retry.Attempts, u.Retry.Grace, u.Retry.IdempotencyKey

@@ -325,8 +325,12 @@ type Upstream struct {
 	Affinity Affinity `conf:"affinity" aka:"sticky,cookie,session,stickiness,persistence"`
 	// Over which time an endpoint that is back, or that a reload has added, comes to its whole share of requests; 0 is at once.
 	SlowStart time.Duration `conf:"slow-start" flag:"slow-start" aka:"slowstart,slow_start,warmup"`
-	// When an endpoint is left out for a while.
-	Eject Eject `conf:"eject" aka:"ejection,outlier-detection,passive"`
+	// When an endpoint is left out for a while, and how it comes back.
+	Eject Eject `conf:"eject" aka:"ejection,outlier-detection,passive,circuit,breaker,circuit-breaker,circuit_breaker"`
+	// Ask endpoints that are ejected or down where nobody better is left; without it the answer is 503 at once.
+	LastResort bool `conf:"last-resort" flag:"!no-last-resort" aka:"fail-open"`
+	// The share of endpoints that must be well; with fewer all are asked as if they were, to spare the few; 0 is never.
+	Panic float64 `conf:"panic-threshold" flag:"panic-threshold" min:"0" max:"1" aka:"panic,healthy-panic-threshold"`
 	// How endpoints are asked whether they are well; they are not unless there is a path, or connect.
 	Health Health `conf:"health" aka:"healthcheck,health-check,health_check,check,checks,active"`
 	// Mend answers that the RFCs let us mend, with a receipt in the log.
@@ -334,7 +338,9 @@ type Upstream struct {
 }
 
 // Default implements the defaults.
-func (u *Upstream) Default() { u.HTTP2, u.SendProxy, u.Repair = "auto", "off", true }
+func (u *Upstream) Default() {
+	u.HTTP2, u.SendProxy, u.Repair, u.LastResort = "auto", "off", true, true
+}
 
 // Noun implements the word for messages.
 func (*Upstream) Noun() string { return "upstream" }
@@ -487,12 +493,29 @@ func (q *Queue) Default() { *q = Queue{upstream.DefaultQueue, upstream.DefaultQu
 // Eject says when an endpoint is left out for a while. The last one that is up
 // never is.
 type Eject struct {
-	// Failures in a row that leave an endpoint out for a while; 0 is never.
+	// Failures in a row that leave an endpoint out for a while; 0 is never, whatever else is set.
 	After int `conf:"after,short" flag:"eject-after" max:"1048576" aka:"failures,fall,max-fails,max_fails"`
+	// The failed share of requests that does; 0 is no share.
+	Share float64 `conf:"share" flag:"eject-share" min:"0" max:"1" aka:"rate,ratio,threshold,error-rate"`
+	// Over which time the share is taken.
+	Window time.Duration `conf:"window" flag:"eject-window" zero:"no" aka:"interval,period"`
+	// Requests of one loop in the window from which on the share counts.
+	Requests int `conf:"requests" flag:"eject-requests" min:"1" max:"1048576" aka:"min-requests,volume,request-volume"`
+	// How long it is left out the first time; each next one doubles.
+	For time.Duration `conf:"for" flag:"eject-for" zero:"no" aka:"duration,time,fail-timeout,fail_timeout,fail_duration,base"`
+	// How long it is left out at most.
+	Max time.Duration `conf:"max" flag:"eject-max" zero:"no" aka:"longest"`
+	// Requests that must go well, one after the other, until it gets its share again.
+	Probes int `conf:"probes" flag:"eject-probes" min:"1" max:"1024" aka:"half-open,successes,rise"`
+	// The share of endpoints that may be left out at a time; one may always, and the last one that is up never.
+	Most float64 `conf:"most" flag:"eject-most" min:"0" max:"1" aka:"max-ejection-percent,percent"`
 }
 
 // Default implements the defaults.
-func (e *Eject) Default() { e.After = upstream.DefaultEjectAfter }
+func (e *Eject) Default() {
+	*e = Eject{After: upstream.DefaultEjectAfter, Share: upstream.DefaultEjectShare, Window: upstream.DefaultEjectWindow, Requests: upstream.DefaultEjectRequests,
+		For: upstream.DefaultEjectFor, Max: upstream.DefaultEjectMax, Probes: upstream.DefaultEjectProbes, Most: upstream.DefaultEjectMost}
+}
 
 // Balance says which of the endpoints that are well gets a request.
 type Balance struct {

@@ -75,7 +75,7 @@ func (x *Exchange) answer(status int) {
 	t.Ended = x.Stamp()
 	a := x.explains()
 	if status == 503 {
-		a.RetryAfter = int(retryAfter / time.Second)
+		a.RetryAfter = x.retryAfter()
 	}
 	format := explain.Negotiate(x.accept())
 	body := explain.Render(nil, &a, format)
@@ -110,6 +110,14 @@ func (x *Exchange) Answer(status int, fields, body []byte) *fault.Fault {
 	return x.own(status, dated, body)
 }
 
+// retryAfter is the value of Retry-After of a 503 that the gateway makes, in seconds.
+func (x *Exchange) retryAfter() int {
+	if f := x.Trail.Fault; f != nil && f.RetryAfter > 0 {
+		return int((f.RetryAfter + time.Second - 1) / time.Second)
+	}
+	return int(retryAfter / time.Second)
+}
+
 func (x *Exchange) accept() []byte {
 	if x.Request.Head.Raw == nil {
 		return nil
@@ -127,7 +135,7 @@ func (x *Exchange) ownFields(format explain.Format) []byte {
 		b = append(append(append(b, "Content-Security-Policy: "...), explain.ContentSecurityPolicy...), "\r\n"...)
 	}
 	if t.Status == 503 {
-		b = append(strconv.AppendInt(append(b, "Retry-After: "...), int64(retryAfter/time.Second), 10), "\r\n"...)
+		b = append(strconv.AppendInt(append(b, "Retry-After: "...), int64(x.retryAfter()), 10), "\r\n"...)
 	}
 	if x.Opts.ReplyRequestID && x.server.requestID == "x-request-id" && len(t.RequestID) > 0 {
 		return b // which is what replyID tells; the page and Proxy-Status name the incident

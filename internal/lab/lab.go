@@ -91,6 +91,8 @@ type Recipe struct {
 	// of their own: those that come to the origin get no answer, and what the gateway does
 	// with the others is not judged.
 	Busy int
+	// Tripped is how many plain requests, for BesidePath, come before and fail.
+	Tripped int
 	// Drained: an operator has taken the recipe's endpoints out.
 	Drained bool
 	// Client is what the client does when it has sent its request.

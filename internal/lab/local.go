@@ -54,6 +54,10 @@ func localRecipes() []*Recipe {
 	drained := local("pool_all_unhealthy", fault.PoolAllUnhealthy, 503, "an operator has taken the only endpoint out")
 	drained.Drained = true
 
+	circuit := local("circuit_open", fault.CircuitOpen, 503, "the endpoint has hung up once, which is enough, and is not asked as the last resort").
+		set("no-last-resort", "true").set("eject-after", "1").does(func(c *Conn) { c.ReadRequest() })
+	circuit.Tripped = 1
+
 	budget := refused("retry_budget_exhausted", fault.HeadEOFEmpty, "").lost().set("retry-budget", "0").
 		because("both endpoints hang up without an answer, and the budget allows no retry")
 	budget.Withheld, budget.Endpoints = fault.RetryBudgetExhausted, 2
@@ -72,6 +76,7 @@ func localRecipes() []*Recipe {
 		shed,
 		empty,
 		drained,
+		circuit,
 		busy("pool_exhausted", fault.PoolExhausted, 1, "another request is under way, which is all that the endpoint may be asked, and none may wait").
 			set("queue", "0"),
 		busy("queue_full", fault.QueueFull, 2, "another request is under way, one waits, and no more may").set("queue", "1"),

@@ -42,6 +42,9 @@ func playH2(ctx context.Context, r *lab.Recipe, engine func() loop.Engine) (*pla
 
 func (s *stage) playH2(ctx context.Context) (*played, error) {
 	r := s.recipe
+	if err := s.trip(ctx); err != nil {
+		return nil, err
+	}
 	c, err := lab.DialH2(ctx, s.address)
 	if err != nil {
 		return nil, fmt.Errorf("the gateway does not accept: %w", err)

@@ -83,6 +83,9 @@ func (s *stage) play(ctx context.Context) (*played, error) {
 			return nil, fmt.Errorf("the client that holds a connection: %w", err)
 		}
 	}
+	if err := s.trip(ctx); err != nil {
+		return nil, err
+	}
 	for i := range s.recipe.Busy {
 		c, err := s.dial(ctx)
 		if err != nil {
@@ -150,6 +153,24 @@ func (s *stage) play(ctx context.Context) (*played, error) {
 		}
 	}
 	return p, nil
+}
+
+// trip sends the requests of Recipe.Tripped.
+func (s *stage) trip(ctx context.Context) error {
+	for range s.recipe.Tripped {
+		c, err := s.dial(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "GET "+lab.BesidePath+" HTTP/1.1\r\nHost: "+authority+"\r\n\r\n"); err != nil {
+			return err
+		}
+		if t, err := s.trail(ctx, true); err != nil || t.Fault == nil {
+			return fmt.Errorf("a request that is to fail does not: %v", err)
+		}
+	}
+	return nil
 }
 
 // awaitBusy waits until n requests are at the origin or in the gateway's queue.

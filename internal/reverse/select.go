@@ -20,22 +20,25 @@ func (c *call) connect() *fault.Fault {
 	if stay == nil && c.x.Trail.N == 1 {
 		stay = c.bound
 	}
-	for n := 0; ; n++ {
+	began := c.p.loop.Now()
+	for n := 1; ; n++ {
 		f := c.choose(stay)
 		if f == nil {
 			f = c.reach()
 		}
-		if f == nil || f.ID != fault.PoolExhausted || c.held == nil || n == overtaken || c.p.loop.Now() >= c.x.Deadline {
+		if f == nil || f.ID != fault.PoolExhausted || c.held == nil || c.p.loop.Now() >= c.x.Deadline {
 			return f
 		}
 		// Another loop was faster with the last connection that may be opened.
 		c.leave()
+		if f := c.p.pool.Overtaken(n, began); f != nil {
+			return f
+		}
+		if f := c.Gone(); f != nil {
+			return f
+		}
 	}
 }
-
-// overtaken is how often another loop may take the last connection that may be opened
-// before an attempt gives up.
-const overtaken = 8
 
 // choose picks an endpoint, or takes stay if that is set, and waits where all are full.
 func (c *call) choose(stay *upstream.Endpoint) *fault.Fault {

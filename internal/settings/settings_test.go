@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -96,7 +97,18 @@ var cases = []struct {
 	{"no-repair", "true", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.Allow(0)},
 	{"no-repair", "false", func(o *gateway.Options) any { return o.Reverse.Allow }, h1.AllowResponse},
 	{"eject-after", "9", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: 9}},
-	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1, Share: -1}},
+	{"eject-after", "0", func(o *gateway.Options) any { return o.Upstream.Eject }, upstream.Eject{After: -1}},
+	{"eject-share", "0.25", func(o *gateway.Options) any { return o.Upstream.Eject.Share }, 0.25},
+	{"eject-share", "0", func(o *gateway.Options) any { return o.Upstream.Eject.Share }, -1.0},
+	{"eject-window", "1m", func(o *gateway.Options) any { return o.Upstream.Eject.Window }, time.Minute},
+	{"eject-requests", "100", func(o *gateway.Options) any { return o.Upstream.Eject.Requests }, 100},
+	{"eject-for", "2s", func(o *gateway.Options) any { return o.Upstream.Eject.For }, 2 * time.Second},
+	{"eject-max", "10m", func(o *gateway.Options) any { return o.Upstream.Eject.Max }, 10 * time.Minute},
+	{"eject-probes", "3", func(o *gateway.Options) any { return o.Upstream.Eject.Probes }, 3},
+	{"eject-most", "0.3", func(o *gateway.Options) any { return o.Upstream.Eject.Most }, 0.3},
+	{"eject-most", "0", func(o *gateway.Options) any { return o.Upstream.Eject.Most }, math.SmallestNonzeroFloat64},
+	{"no-last-resort", "true", func(o *gateway.Options) any { return o.Upstream.NoLastResort }, true},
+	{"panic-threshold", "0.5", func(o *gateway.Options) any { return o.Upstream.Panic }, 0.5},
 	{"timeout-proxy-header", "2s", func(o *gateway.Options) any { return o.Client.ProxyHeader }, 2 * time.Second},
 	{"max-proxy-header", "1KiB", func(o *gateway.Options) any { return o.Client.MaxProxyHeader }, 1024},
 	{"proxy-protocol", "10.0.0.0/8, ::1", func(o *gateway.Options) any { return fmt.Sprint(o.Client.ProxyProtocol) }, "[10.0.0.0/8 ::1/128]"},
@@ -191,8 +203,10 @@ func TestDefaultsAreTrue(t *testing.T) {
 		"retry-budget": upstream.Budget{Share: upstream.DefaultBudgetShare},
 		"health-path":  "", "health-connect": false, "health-host": "", "health-every": check.DefaultEvery, "health-timeout": check.DefaultTimeout,
 		"health-rise": check.DefaultRise, "health-fall": check.DefaultFall, "health-status": [2]int{check.DefaultLeast, check.DefaultMost},
-		"eject-after": upstream.Eject{After: upstream.DefaultEjectAfter},
-		"queue":       upstream.Capacity{Queue: upstream.DefaultQueue}, "queue-timeout": upstream.Capacity{QueueTimeout: upstream.DefaultQueueTimeout},
+		"eject-after": upstream.Eject{After: upstream.DefaultEjectAfter}, "eject-share": upstream.DefaultEjectShare, "eject-window": upstream.DefaultEjectWindow,
+		"eject-requests": upstream.DefaultEjectRequests, "eject-for": upstream.DefaultEjectFor, "eject-max": upstream.DefaultEjectMax,
+		"eject-probes": upstream.DefaultEjectProbes, "eject-most": float64(upstream.DefaultEjectMost),
+		"queue": upstream.Capacity{Queue: upstream.DefaultQueue}, "queue-timeout": upstream.Capacity{QueueTimeout: upstream.DefaultQueueTimeout},
 		"pool-shared": upstream.DefaultMaxShared, "pool-streams": http2.DefaultStreams,
 		"timeout-h2-ping": [2]time.Duration{http2.DefaultPing, http2.DefaultPong},
 		// The pair is that of a request and an answer; help names both figures.

@@ -1,10 +1,12 @@
 package settings
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"runtime"
@@ -74,7 +76,8 @@ var table = []*Setting{
 	{"request-id-reply", general, "", "", "tell the client the id too", boolean(func(o *gateway.Options, yes bool) { o.Client.ReplyRequestID = yes })},
 	{"trace", general, "", "", "take part in W3C traces: go on with those of trusted proxies, begin one for others",
 		boolean(func(o *gateway.Options, yes bool) { o.Client.Trace = yes })},
-	{"trace-sample", general, "SHARE", "1", "the share of the traces which begin here that are marked to be recorded, 0 to 1", traceSample},
+	{"trace-sample", general, "SHARE", "1", "the share of the traces which begin here that are marked to be recorded, 0 to 1",
+		portion(func(o *gateway.Options, share float64) { o.Client.TraceSample = share })},
 
 	duration("timeout-resolve", upstream.DefaultResolve, "looking up a name: two DNS servers, asked twice",
 		above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Timeouts.Resolve }),
@@ -165,7 +168,7 @@ var table = []*Setting{
 		"attempts that may have reached an upstream, the first one counted; 1 = never try again",
 		number(1, trail.MaxAttempts, func(o *gateway.Options, n int) { o.Reverse.Attempts = n })},
 	{"retry-budget", rescue, "SHARE", strconv.FormatFloat(upstream.DefaultBudgetShare, 'g', -1, 64),
-		"further attempts as a share of requests, so that retries never make an outage; 0 = none", budget},
+		"further attempts as a share of requests, so that retries never make an outage; 0 = none", portion(budget)},
 	{"replay-memory", rescue, "SIZE", conf.FormatSize(reverse.DefaultReplayMemory),
 		"request body kept in memory for another attempt: forms and API calls fit",
 		size(0, 1<<40, func(o *gateway.Options, n int64) { o.Reverse.ReplayMemory = n })},
@@ -188,6 +191,26 @@ var table = []*Setting{
 		})},
 	{"eject-after", rescue, "N", strconv.Itoa(upstream.DefaultEjectAfter),
 		"failures in a row that leave an endpoint out for a while, never the last one; 0 = never", eject},
+	{"eject-share", rescue, "SHARE", strconv.FormatFloat(upstream.DefaultEjectShare, 'g', -1, 64), "the failed share of requests that does; 0 = no share",
+		portion(func(o *gateway.Options, share float64) { o.Upstream.Eject.Share = cmp.Or(share, -1) })},
+	{"eject-window", rescue, "DURATION", conf.FormatDuration(upstream.DefaultEjectWindow), "over which time the share is taken",
+		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Eject.Window })},
+	{"eject-requests", rescue, "N", strconv.Itoa(upstream.DefaultEjectRequests), "requests of one loop in the window from which on the share counts",
+		number(1, 1<<20, func(o *gateway.Options, n int) { o.Upstream.Eject.Requests = n })},
+	{"eject-for", rescue, "DURATION", conf.FormatDuration(upstream.DefaultEjectFor), "how long an endpoint is left out the first time; each next one doubles",
+		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Eject.For })},
+	{"eject-max", rescue, "DURATION", conf.FormatDuration(upstream.DefaultEjectMax), "how long it is left out at most",
+		limit(above0, func(o *gateway.Options) *time.Duration { return &o.Upstream.Eject.Max })},
+	{"eject-probes", rescue, "N", strconv.Itoa(upstream.DefaultEjectProbes), "requests that must go well, one after the other, until it gets its share again",
+		number(1, 1024, func(o *gateway.Options, n int) { o.Upstream.Eject.Probes = n })},
+	{"eject-most", rescue, "SHARE", strconv.FormatFloat(upstream.DefaultEjectMost, 'g', -1, 64), "the share of endpoints that may be left out at a time; one may always",
+		portion(func(o *gateway.Options, share float64) {
+			o.Upstream.Eject.Most = cmp.Or(share, math.SmallestNonzeroFloat64)
+		})},
+	{"no-last-resort", rescue, "", "", "answer 503 at once where all endpoints are ejected or down, and eject the last one too",
+		boolean(func(o *gateway.Options, yes bool) { o.Upstream.NoLastResort = yes })},
+	{"panic-threshold", rescue, "SHARE", "0", "the share of endpoints that must be well; with fewer all are asked as if they were, to spare the few; 0 = never",
+		portion(func(o *gateway.Options, share float64) { o.Upstream.Panic = share })},
 
 	{"balance", upstreams, "HOW", "latency", "which endpoint gets a request: latency (the better of two at random), turns, round-robin, random, least or hash", balance},
 	{"balance-key", upstreams, "KEY", "client", "what hash goes by: client, path, field:NAME or cookie:NAME", balanceKey},
@@ -436,24 +459,28 @@ func rotation(o *gateway.Options, v string) error {
 	return nil
 }
 
-func budget(o *gateway.Options, v string) error {
-	share, err := strconv.ParseFloat(v, 64)
-	if err != nil || !(share >= 0 && share <= 1) {
-		return errors.New("it must be a share from 0 to 1, such as 0.2 for a fifth")
+// portion is a share of something, from 0 to 1.
+func portion(set func(o *gateway.Options, share float64)) func(*gateway.Options, string) error {
+	return func(o *gateway.Options, v string) error {
+		share, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(share >= 0 && share <= 1) {
+			return errors.New("it must be a share from 0 to 1, such as 0.2 for a fifth")
+		}
+		set(o, share)
+		return nil
 	}
+}
+
+func budget(o *gateway.Options, share float64) {
 	o.Upstream.Budget.Share, o.Upstream.Budget.Floor = share, 0
 	if share == 0 { // where 0 means the default
 		o.Upstream.Budget = upstream.Budget{Share: -1, Floor: -1}
 	}
-	return nil
 }
 
 func eject(o *gateway.Options, v string) error {
 	return number(0, 1<<20, func(o *gateway.Options, n int) {
-		o.Upstream.Eject.After, o.Upstream.Eject.Share = n, 0
-		if n == 0 {
-			o.Upstream.Eject.After, o.Upstream.Eject.Share = -1, -1
-		}
+		o.Upstream.Eject.After = orNone(n)
 	})(o, v)
 }
 
@@ -486,15 +513,6 @@ func requestID(o *gateway.Options, v string) error {
 		return err
 	}
 	o.Client.RequestID = v
-	return nil
-}
-
-func traceSample(o *gateway.Options, v string) error {
-	share, err := strconv.ParseFloat(v, 64)
-	if err != nil || !(share >= 0 && share <= 1) {
-		return errors.New("write a number from 0 to 1")
-	}
-	o.Client.TraceSample = share
 	return nil
 }
 

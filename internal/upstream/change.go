@@ -36,6 +36,13 @@ const (
 	StateUnresolved State = "unresolved"
 )
 
+// The states of an upstream as a whole, told with no endpoint.
+const (
+	// StatePanic: so few endpoints are well that all are asked, see Options.Panic.
+	StatePanic State = "panic"
+	StateCalm  State = "calm"
+)
+
 // words is the state as it stands in a sentence.
 func (s State) words() string {
 	if s == StateMaintenance {
@@ -44,7 +51,8 @@ func (s State) words() string {
 	return string(s)
 }
 
-// Change is an endpoint's way from one state to another.
+// Change is an endpoint's way from one state to another. Endpoint is "" if it is the
+// upstream's.
 type Change struct {
 	Upstream, Endpoint string
 	// From is where it was; the same as To if an endpoint that was ejected is so for

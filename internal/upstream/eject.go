@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -26,14 +27,21 @@ const (
 	// DefaultEjectMax: after an outage of hours an endpoint is back within a
 	// minute of being well, for the price of one request a minute.
 	DefaultEjectMax = time.Minute
+
+	// DefaultEjectWindow and DefaultEjectRequests say over how long a failure share is
+	// taken, and of how many requests of one loop at least: 10 of 20 mean something.
+	DefaultEjectWindow   = 10 * time.Second
+	DefaultEjectRequests = 20
+
+	// DefaultEjectProbes: an endpoint that answers a request does work. What comes and goes
+	// is met by the times, which double.
+	DefaultEjectProbes = 1
+
+	// DefaultEjectMost: all but the last one.
+	DefaultEjectMost = 1
 )
 
 const (
-	// shareWindow and shareLeast say over how long a failure share is taken, and
-	// of how many requests of one loop at least: 10 of 20 mean something.
-	shareWindow = 10 * time.Second
-	shareLeast  = 20
-
 	// shyFor is how long an endpoint that could not be reached comes last when
 	// picking, long before it is ejected: a dead endpoint costs a few requests a
 	// second an attempt, not each.
@@ -45,16 +53,24 @@ const (
 	probeFor = 10 * time.Second
 )
 
-// Eject says when an endpoint is left out for a while. The last one that is up
-// never is.
+// Eject says when an endpoint is left out for a while, and how it comes back: it is a
+// circuit breaker for each endpoint. The last one that is up is never left out, unless
+// Options.NoLastResort says so.
 type Eject struct {
-	After int           // failures in a row; 0 means DefaultEjectAfter, below 0 never
-	Share float64       // failed share of at least 20 requests in 10 s; 0 means DefaultEjectShare, below 0 never
-	For   time.Duration // the first time; each next one doubles; 0 means DefaultEjectFor
-	Max   time.Duration // longest time; 0 means DefaultEjectMax
+	After    int           // failures in a row; 0 means DefaultEjectAfter, below 0 never, whatever Share says
+	Share    float64       // failed share of requests, above 0 to 1; 0 means DefaultEjectShare, below 0 never
+	Window   time.Duration // over which Share is taken; 0 means DefaultEjectWindow
+	Requests int           // of one loop in the window, from which on Share counts; 0 means DefaultEjectRequests
+	For      time.Duration // the first time; each next one doubles; 0 means DefaultEjectFor
+	Max      time.Duration // longest time; 0 means DefaultEjectMax
+	Probes   int           // requests that must go well, one after the other, until it is back; 0 means DefaultEjectProbes
+	Most     float64       // share of the endpoints that may be left out at a time, one at least; 0 means DefaultEjectMost
 }
 
 func (o Eject) filled() Eject {
+	if o.After < 0 {
+		return Eject{After: -1, Share: -1}
+	}
 	if o.After == 0 {
 		o.After = DefaultEjectAfter
 	}
@@ -68,6 +84,10 @@ func (o Eject) filled() Eject {
 		o.Max = DefaultEjectMax
 	}
 	o.Max = max(o.Max, o.For)
+	o.Window = cmp.Or(max(o.Window, 0), DefaultEjectWindow)
+	o.Requests = cmp.Or(max(o.Requests, 0), DefaultEjectRequests)
+	o.Probes = cmp.Or(max(o.Probes, 0), DefaultEjectProbes)
+	o.Most = cmp.Or(max(o.Most, 0), DefaultEjectMost)
 	return o
 }
 
@@ -79,9 +99,11 @@ type health struct {
 	shy   atomic.Int64 // loop.Time until which it comes last
 	probe atomic.Int64 // loop.Time until which a probe is under way
 	times atomic.Int32 // ejections since it was last well for long
+	well  atomic.Int32 // probes in a row that went well
 	back  atomic.Int64 // loop.Time when it was last let in again
 	why   atomic.Pointer[fault.ID]
-	ramp  atomic.Int64 // loop.Time when its slow start began, rampNext for soon, 0 for none
+	cause atomic.Pointer[string] // of the last ejection, a clause
+	ramp  atomic.Int64           // loop.Time when its slow start began, rampNext for soon, 0 for none
 
 	said   atomic.Int32           // what an operator said, see Drain and Maintain
 	down   atomic.Bool            // by checks, see Fail
@@ -94,8 +116,8 @@ type window struct {
 	good, bad int32
 }
 
-func (w *window) turn(now loop.Time) {
-	if now-w.began > loop.Time(shareWindow) {
+func (w *window) turn(now loop.Time, length time.Duration) {
+	if now-w.began > loop.Time(length) {
 		*w = window{began: now}
 	}
 }
@@ -105,7 +127,8 @@ func (w *window) turn(now loop.Time) {
 // neither the client's mistakes nor ours do.
 func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 	b, h, now := &p.bench[e.index], &e.health, p.loop.Now()
-	b.window.turn(now)
+	o := &p.up.o.Eject
+	b.window.turn(now, o.Window)
 	if f == nil {
 		b.window.good++
 		if h.row.Load() != 0 {
@@ -117,12 +140,25 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 		}
 		// An ejected endpoint is back when a probe went well, not when a request
 		// that was under way all the time did.
-		if until := h.until.Load(); until != 0 && now >= loop.Time(until) && h.until.CompareAndSwap(until, 0) {
+		until := h.until.Load()
+		if until == 0 || now < loop.Time(until) {
+			return
+		}
+		if well := h.well.Add(1); int(well) < o.Probes {
+			h.probe.Store(0) // for the next one
+			e.up.touch()
+			return
+		}
+		if h.until.CompareAndSwap(until, 0) {
 			h.probe.Store(0)
 			h.back.Store(int64(now))
 			e.slowly()
 			if !h.down.Load() && h.said.Load() == 0 {
-				e.change(StateEjected, StateUp, "a request to it went well", "", 0)
+				why := "a request to it went well"
+				if o.Probes > 1 {
+					why = fmt.Sprintf("%d requests to it went well", o.Probes)
+				}
+				e.change(StateEjected, StateUp, why, "", 0)
 			}
 		}
 		return
@@ -141,7 +177,6 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 	b.window.bad++
 	h.why.Store(&row.ID)
 	failures := int(h.row.Add(1))
-	o := &p.up.o.Eject
 	if until := h.until.Load(); until != 0 {
 		if now >= loop.Time(until) { // the probe failed
 			e.eject(now, until, o, "the request that tried it again failed", row.ID)
@@ -150,8 +185,8 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 	}
 	n := b.window.good + b.window.bad
 	if o.After > 0 && failures >= o.After ||
-		o.Share > 0 && n >= shareLeast && float64(b.window.bad) >= o.Share*float64(n) {
-		if p.up.othersUp(e) {
+		o.Share > 0 && int(n) >= o.Requests && float64(b.window.bad) >= o.Share*float64(n) {
+		if p.up.spares(e) {
 			bad := b.window.bad
 			b.window = window{began: now}
 			why := fmt.Sprintf("%d failures in a row", failures)
@@ -187,7 +222,11 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id faul
 	d += rand.N(d/10 + 1)
 	if h.until.CompareAndSwap(was, int64(now.Add(int64(d)))) {
 		h.times.Add(1)
+		h.well.Store(0)
 		h.probe.Store(0)
+		if was == 0 {
+			h.cause.Store(&why)
+		}
 		e.up.touch()
 		from := StateUp
 		if was != 0 {
@@ -199,13 +238,54 @@ func (e *Endpoint) eject(now loop.Time, was int64, o *Eject, why string, id faul
 	}
 }
 
-// othersUp reports whether an endpoint besides e is up. Two loops may eject the
+// spares reports whether the upstream can do without e: another one is up, or nobody is to
+// be asked as the last resort, and not too many are left out already. Two loops may eject the
 // last two at once; Pick lives with all being ejected.
-func (u *Upstream) othersUp(e *Endpoint) bool {
+func (u *Upstream) spares(e *Endpoint) bool {
+	others, left := false, 1
 	for _, o := range u.endpoints {
-		if o != e && o.State() == StateUp {
-			return true
+		switch {
+		case o == e:
+		case o.State() == StateUp:
+			others = true
+		case o.health.until.Load() != 0:
+			left++
 		}
 	}
-	return false
+	if !others && !u.o.NoLastResort {
+		return false
+	}
+	return left == 1 || float64(left) <= u.o.Eject.Most*float64(len(u.endpoints))
 }
+
+// panics reports whether so few endpoints are well that all are asked as if they were, and
+// tells when that begins and ends.
+func (u *Upstream) panics(now loop.Time) bool {
+	if u.o.Panic <= 0 {
+		return false
+	}
+	all, well := 0, 0
+	for _, e := range u.endpoints {
+		switch e.rank(nil, now) {
+		case out:
+		case up, shy:
+			all++
+			well++
+		default:
+			all++
+		}
+	}
+	yes := float64(well) < u.o.Panic*float64(all)
+	if u.panicking.CompareAndSwap(!yes, yes) && u.o.Changed != nil {
+		c := Change{Upstream: u.o.Name, From: StatePanic, To: StateCalm}
+		if yes {
+			c.From, c.To = c.To, c.From
+		}
+		c.Why = fmt.Sprintf("%d of its %d endpoints are well, and the panic threshold is %v", well, all, u.o.Panic)
+		u.o.Changed(c)
+	}
+	return yes
+}
+
+// Panics reports whether all endpoints are asked because too few are well.
+func (u *Upstream) Panics() bool { return u.panicking.Load() }

@@ -38,6 +38,8 @@ func (e *Endpoint) inherit(old *Endpoint, resolver bool) {
 	h.shy.Store(o.shy.Load())
 	h.probe.Store(o.probe.Load())
 	h.times.Store(o.times.Load())
+	h.well.Store(o.well.Load())
+	h.cause.Store(o.cause.Load())
 	h.back.Store(o.back.Load())
 	h.why.Store(o.why.Load())
 	if e.up.o.SlowStart > 0 {

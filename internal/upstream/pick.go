@@ -3,6 +3,7 @@ package upstream
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatewhy/gatewhy/fault"
 	"github.com/gatewhy/gatewhy/internal/loop"
@@ -30,9 +31,10 @@ const draws = 4
 //
 // It never returns one of those tried while another is left, an ejected one only when
 // no other is left, or as a probe once its time is over, and one that is down only when
-// there is nothing better: a check may be wrong, and a try costs less than none. What an
-// operator took out is never picked: if that is all of them, the fault is
-// pool_all_unhealthy; if there are none at all, pool_empty.
+// there is nothing better: a check may be wrong, and a try costs less than none;
+// Options.NoLastResort says that neither is. What an operator took out is never picked: if
+// nobody is left, the fault is pool_all_unhealthy, or circuit_open if requests brought that
+// about; if there are none at all, pool_empty.
 func (p *Local) Pick(before []*Endpoint, key uint64) (*Endpoint, *fault.Fault) {
 	e, _ := p.pick(before, key)
 	if e == nil {
@@ -49,7 +51,7 @@ func (p *Local) pick(before []*Endpoint, key uint64) (e *Endpoint, nobody bool) 
 	if len(all) == 0 {
 		return nil, true
 	}
-	if len(all) == 1 {
+	if len(all) == 1 && !p.up.o.NoLastResort {
 		switch e := all[0]; {
 		case e.out():
 			return nil, true
@@ -62,10 +64,10 @@ func (p *Local) pick(before []*Endpoint, key uint64) (e *Endpoint, nobody bool) 
 	v := p.look(now)
 	for nth := 0; nth < draws && len(v.list) > 0; nth++ {
 		e := p.choose(v, key, nth, now)
-		switch r := e.rank(before, now); {
+		switch r := e.rankIn(v, before, now); {
 		case r != v.rank || p.full(e):
 		case v.ramping && nth < draws-1 && !p.ripe(e, key, now):
-		case r == up && e.health.until.Load() != 0 && !e.claimProbe(now):
+		case r == up && e.health.until.Load() != 0 && !v.panic && !e.claimProbe(now):
 			v = p.look(now) // another loop has the probe now
 		default:
 			return e, false
@@ -76,7 +78,7 @@ func (p *Local) pick(before []*Endpoint, key uint64) (e *Endpoint, nobody bool) 
 
 // search looks at all endpoints and returns the best, as pick does.
 func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) (best *Endpoint, nobody bool) {
-	all := p.up.endpoints
+	all, v := p.up.endpoints, p.look(now)
 	for {
 		at := int(p.random.Uint64() % uint64(len(all)))
 		best = nil
@@ -87,7 +89,7 @@ func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) (best *End
 			if at++; at == len(all) {
 				at = 0
 			}
-			q := e.rank(before, now)
+			q := e.rankIn(v, before, now)
 			switch {
 			case q == out:
 			case best == nil || q < r || q == r && e.tier < best.tier:
@@ -102,7 +104,7 @@ func (p *Local) search(before []*Endpoint, key uint64, now loop.Time) (best *End
 			return nil, true
 		case full:
 			return nil, false
-		case r == up && best.health.until.Load() != 0 && !best.claimProbe(now):
+		case r == up && best.health.until.Load() != 0 && !v.panic && !best.claimProbe(now):
 			continue // another loop has the probe now: it ranks as ejected
 		}
 		return best, false
@@ -116,26 +118,65 @@ func (p *Local) nobody() *fault.Fault {
 	}
 	const most = 8
 	var states []string
-	for _, e := range p.up.endpoints {
-		if len(states) == most {
-			states = append(states, "...")
-			break
+	now, next := p.loop.Now(), loop.Never // the next probe
+	for i, e := range p.up.endpoints {
+		state := e.State()
+		words := e.target.Name + " is " + state.words()
+		if state == StateEjected {
+			h := &e.health
+			next = min(next, max(loop.Time(h.until.Load()), loop.Time(h.probe.Load())))
+			if why := h.cause.Load(); why != nil {
+				words += " (" + *why
+				if id := h.why.Load(); id != nil {
+					words += ": " + string(*id)
+				}
+				words += ")"
+			}
 		}
-		states = append(states, e.target.Name+" is "+e.State().words())
+		switch {
+		case i < most:
+			states = append(states, words)
+		case i == most:
+			states = append(states, "...")
+		}
 	}
-	return fault.New(fault.PoolAllUnhealthy, "upstream", p.up.o.Name, "states", strings.Join(states, ", "))
+	if next == loop.Never {
+		return fault.New(fault.PoolAllUnhealthy, "upstream", p.up.o.Name, "states", strings.Join(states, ", "))
+	}
+	after := time.Duration(max(next-now, 0))
+	f := fault.New(fault.CircuitOpen, "upstream", p.up.o.Name, "states", strings.Join(states, ", "), "after", short(after))
+	f.RetryAfter = max(after, 1)
+	return f
+}
+
+// rankIn is rank in a view, where panic has its say.
+func (e *Endpoint) rankIn(v *view, before []*Endpoint, now loop.Time) rank {
+	r := e.rank(before, now)
+	if v.panic && (r == ejected || r == down || r == shy) {
+		return up
+	}
+	return r
+}
+
+// closed reports whether the endpoint is not to be asked even as the last resort.
+func (e *Endpoint) closed(now loop.Time) bool {
+	return e.up.o.NoLastResort && e.up.o.Panic == 0 && now < loop.Time(e.health.until.Load())
 }
 
 func (e *Endpoint) rank(before []*Endpoint, now loop.Time) rank {
 	h := &e.health
-	switch until := loop.Time(h.until.Load()); {
+	until := loop.Time(h.until.Load())
+	open := until != 0 && (now < until || now < loop.Time(h.probe.Load()))
+	switch {
 	case h.said.Load() != saidNothing:
+		return out
+	case e.up.o.NoLastResort && e.up.o.Panic == 0 && (open || h.down.Load()):
 		return out
 	case len(before) > 0 && slices.Contains(before, e):
 		return tried
 	case h.down.Load():
 		return down
-	case until != 0 && (now < until || now < loop.Time(h.probe.Load())):
+	case open:
 		return ejected
 	case until == 0 && now < loop.Time(h.shy.Load()):
 		return shy

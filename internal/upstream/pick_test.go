@@ -1,6 +1,9 @@
 package upstream
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -264,5 +267,174 @@ func BenchmarkExchange(b *testing.B) {
 				p.Took(e, 1e6, false)
 			}
 		})
+	}
+}
+
+// The share, its window and its least number of requests are options.
+func TestEjectShare(t *testing.T) {
+	u := upstreamOf(t, Options{Eject: Eject{After: 100, Share: 0.25, Window: time.Minute, Requests: 8, For: time.Second}}, ":1-2")
+	p, clock := at(u)
+	e := u.endpoints[0]
+	for i := range 7 { // two of seven are too few to tell
+		var f *fault.Fault
+		if i == 2 || i == 4 {
+			f = fault.New(fault.HeadEOFEmpty)
+		}
+		clock.pass(time.Second)
+		p.Report(e, f)
+	}
+	if u.State()[0].Ejected {
+		t.Fatal("ejected for 2 of 7")
+	}
+	clock.pass(30 * time.Second)
+	p.Report(e, fault.New(fault.HeadEOFEmpty))
+	if !u.State()[0].Ejected {
+		t.Fatal("not ejected for 3 of 8")
+	}
+}
+
+// Half open, an endpoint is asked one request at a time until enough of them went well;
+// one failure opens it again for twice as long.
+func TestEjectProbes(t *testing.T) {
+	var changes []string
+	u := upstreamOf(t, Options{Eject: Eject{After: 1, Probes: 3, For: time.Second, Max: time.Minute},
+		Changed: func(c Change) { changes = append(changes, string(c.To)+": "+c.Why) }}, ":1-2")
+	p, clock := at(u)
+	bad := u.endpoints[0]
+	probes := func(n int) (got int) {
+		for range n {
+			if pick(t, p) == bad {
+				got++
+			}
+		}
+		return got
+	}
+	p.Report(bad, fault.New(fault.ConnectRefused))
+	if n := probes(20); n != 0 {
+		t.Fatalf("asked %d times while its circuit is open", n)
+	}
+	for _, last := range []*fault.Fault{fault.New(fault.ConnectRefused), nil} {
+		clock.pass(3 * time.Second)
+		for i := range 2 {
+			if n := probes(20); n != 1 {
+				t.Fatalf("probe %d: %d requests", i+1, n)
+			}
+			p.Report(bad, nil)
+			if !u.State()[0].Ejected {
+				t.Fatalf("back after %d of 3 probes", i+1)
+			}
+		}
+		if n := probes(20); n != 1 {
+			t.Fatalf("the last probe: %d requests", n)
+		}
+		p.Report(bad, last)
+	}
+	if want := []string{"ejected: 1 failures in a row", "ejected: the request that tried it again failed", "up: 3 requests to it went well"}; !slices.Equal(changes, want) {
+		t.Errorf("%q", changes)
+	}
+	if n := probes(20); n != 10 {
+		t.Errorf("back, it gets %d of 20", n)
+	}
+}
+
+// No more than a share is left out at a time, whatever the others do.
+func TestEjectMost(t *testing.T) {
+	for _, c := range []struct {
+		most float64
+		want int
+	}{{0, 3}, {0.5, 2}, {0.01, 1}} {
+		u := upstreamOf(t, Options{Eject: Eject{After: 1, Most: c.most}}, ":1-4")
+		p, _ := at(u)
+		for _, e := range u.endpoints {
+			p.Report(e, fault.New(fault.ConnectRefused))
+		}
+		n := 0
+		for _, s := range u.State() {
+			if s.Ejected {
+				n++
+			}
+		}
+		if n != c.want {
+			t.Errorf("most %v: %d of 4 are left out, want %d", c.most, n, c.want)
+		}
+	}
+}
+
+// Without a last resort the last one is left out too, the fault says why and when the next
+// probe is due, and that probe gets through.
+func TestNoLastResort(t *testing.T) {
+	for _, spec := range []string{":1", ":1-2"} {
+		u := upstreamOf(t, Options{Name: "app", NoLastResort: true, Eject: Eject{After: 1, For: 4 * time.Second, Max: time.Minute}}, spec)
+		p, clock := at(u)
+		for _, e := range u.endpoints {
+			p.Report(e, fault.New(fault.ConnectRefused))
+		}
+		e, f := p.Pick(nil, 0)
+		if e != nil || f == nil || f.ID != fault.CircuitOpen || f.RetryAfter < 3*time.Second || f.RetryAfter > 5*time.Second ||
+			!strings.Contains(f.Get("states"), "1 failures in a row: connect_refused") {
+			t.Fatalf("%s: %v, %+v", spec, e, f)
+		}
+		// One that has been tried is not asked again, either.
+		if e, f := p.Pick(u.endpoints[:1], 0); e != nil || f == nil {
+			t.Fatalf("%s: %v", spec, e)
+		}
+		clock.pass(5 * time.Second)
+		for range u.endpoints {
+			if _, f := p.Pick(nil, 0); f != nil {
+				t.Fatalf("%s: no probe: %v", spec, f.ID)
+			}
+		}
+		if _, f := p.Pick(nil, 0); f == nil || f.ID != fault.CircuitOpen {
+			t.Fatalf("%s: a second request while the probe is under way: %v", spec, f)
+		}
+		p.Report(u.endpoints[0], nil)
+		if e := pick(t, p); e != u.endpoints[0] {
+			t.Fatalf("%s: %v", spec, e)
+		}
+		u.endpoints[0].Fail("GET / is answered with 500")
+		if _, f := p.Pick(nil, 0); len(u.endpoints) == 1 && (f == nil || f.ID != fault.PoolAllUnhealthy) {
+			t.Fatalf("%s: down: %v", spec, f)
+		}
+	}
+}
+
+// With fewer endpoints that are well than the threshold, all are asked but those that an
+// operator took out, and each way is told once.
+func TestPanic(t *testing.T) {
+	var changes []string
+	u := upstreamOf(t, Options{Name: "app", Panic: 0.5, Balance: RoundRobin, Changed: func(c Change) {
+		if c.Endpoint == "" {
+			changes = append(changes, string(c.To)+": "+c.Why)
+		}
+	}}, ":1-5")
+	p, _ := at(u)
+	q, _ := at(u)
+	asked := func() (s string) {
+		pick(t, q) // another loop tells nothing twice
+		count := map[int]int{}
+		for range 20 {
+			count[pick(t, p).index]++
+		}
+		for i := range u.endpoints {
+			s += fmt.Sprint(count[i], " ")
+		}
+		return s
+	}
+	u.endpoints[4].Drain("test")
+	u.endpoints[0].Fail("it is broken")
+	u.endpoints[1].Fail("it is broken")
+	if s := asked(); s != "0 0 10 10 0 " || u.Panics() {
+		t.Errorf("half are well: %s", s)
+	}
+	u.endpoints[2].Fail("it is broken")
+	if s := asked(); s != "5 5 5 5 0 " || !u.Panics() {
+		t.Errorf("a quarter is well: %s", s)
+	}
+	u.endpoints[2].Up("it works")
+	if s := asked(); s != "0 0 10 10 0 " || u.Panics() {
+		t.Errorf("half are well again: %s", s)
+	}
+	if want := []string{"panic: 1 of its 4 endpoints are well, and the panic threshold is 0.5", "calm: 2 of its 4 endpoints are well, and the panic threshold is 0.5"}; !slices.Equal(changes, want) {
+		t.Errorf("%q", changes)
 	}
 }

@@ -311,6 +311,32 @@ func (p *Local) Admit(before []*Endpoint, key uint64, only *Endpoint, until loop
 	return w.got, true, nil
 }
 
+// The way of a request that others overtake: often is how many times it tries again at
+// once, and rest is how long it waits after each further one, so that a loop which always comes
+// second leaves the others time to be done.
+const (
+	often = 8
+	rest  = time.Millisecond
+)
+
+// Overtaken is for a request that had a place and then no connection, because other loops
+// were faster for the nth time, the first one counted as 1. It waits a moment if need be, and
+// returns a fault if the request is to give up: where none waits after a few times, else
+// when the queue's time is over since the request began.
+func (p *Local) Overtaken(n int, began loop.Time) *fault.Fault {
+	c, now := &p.up.o.Capacity, p.loop.Now()
+	switch {
+	case n < often:
+	case c.Queue < 0:
+		return p.fullFault(fault.PoolExhausted, 0)
+	case now >= began.Add(int64(c.QueueTimeout)):
+		return p.fullFault(fault.QueueTimeout, time.Duration(now-began))
+	default:
+		p.loop.Sleep(now.Add(int64(rest))) // whoever interrupts it is asked about next
+	}
+	return nil
+}
+
 func (p *Local) waiter() *waiter {
 	if n := len(p.waiters); n > 0 {
 		w := p.waiters[n-1]
@@ -339,7 +365,7 @@ func (p *Local) enter(before []*Endpoint, key uint64, only *Endpoint) (e *Endpoi
 			if e, nobody = p.pick(before, key); e == nil {
 				return nil, nobody
 			}
-		} else if e.health.said.Load() == saidMaintenance || e.health.down.Load() {
+		} else if e.health.said.Load() == saidMaintenance || e.health.down.Load() || e.closed(p.loop.Now()) {
 			return nil, true
 		} else if p.full(e) {
 			return nil, false

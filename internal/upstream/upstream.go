@@ -106,6 +106,14 @@ type Options struct {
 
 	Eject  Eject
 	Budget Budget
+	// NoLastResort says that nobody is asked who is ejected or down: then the last one may
+	// be ejected too, and the fault where none is left is circuit_open, or
+	// pool_all_unhealthy if requests have nothing to do with it. Panic comes before it.
+	NoLastResort bool
+	// Panic is the share of endpoints, those that an operator took out left aside, that
+	// must be well: with fewer all are asked as if they were, since the few would only follow.
+	// From 0, which is never, to 1.
+	Panic float64
 
 	// Balance says how an endpoint is chosen, and Key what Hash goes by.
 	Balance Balance
@@ -145,6 +153,7 @@ type Upstream struct {
 	limited   bool                 // Options.Capacity bounds something
 	queue     *queue
 	version   atomic.Uint32 // of what picking goes by, see Upstream.touch
+	panicking atomic.Bool
 }
 
 // New checks the options and makes an upstream of them. It opens nothing. The

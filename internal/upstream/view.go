@@ -20,6 +20,7 @@ type view struct {
 	made    bool      // it was
 	until   loop.Time // when time changes somebody's state
 	ramping bool      // some have their slow start
+	panic   bool      // who is ejected or down is asked as well, see Options.Panic
 
 	// The below are nil where all weights are the same.
 
@@ -99,7 +100,7 @@ func (p *Local) make(v *view, now loop.Time) {
 	if p.next < len(v.list) {
 		next = v.list[p.next].index
 	}
-	v.made, v.until, v.ramping = true, loop.Never, false
+	v.made, v.until, v.ramping, v.panic = true, loop.Never, false, p.up.panics(now)
 	clear(v.list)
 	v.list = v.list[:0]
 	for _, e := range p.up.endpoints {
@@ -110,7 +111,7 @@ func (p *Local) make(v *view, now loop.Time) {
 		} else {
 			v.lasts(loop.Time(h.shy.Load()), now)
 		}
-		r := e.rank(nil, now)
+		r := e.rankIn(v, nil, now)
 		if r == out {
 			continue
 		}

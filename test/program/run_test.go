@@ -73,6 +73,13 @@ func servingIn(t *testing.T, more []string, text string, args ...string) *servic
 // get asks the gateway for a URL, on a connection of its own.
 func (s *service) get(url string) (status int, body string) {
 	s.t.Helper()
+	r, body := s.answer(url)
+	return r.StatusCode, body
+}
+
+// answer is get with the whole head.
+func (s *service) answer(url string) (r *http.Response, body string) {
+	s.t.Helper()
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", s.address)
 	}}}
@@ -85,7 +92,7 @@ func (s *service) get(url string) (status int, body string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return r.StatusCode, string(b)
+	return r, string(b)
 }
 
 func (s *service) wants(url, want string) {

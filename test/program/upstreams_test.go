@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // asked counts who answers n requests for a host.
@@ -190,4 +191,55 @@ func TestAffinity(t *testing.T) {
 		t.Errorf("at %s, %q", now, set)
 	}
 	s.stop()
+}
+
+// With last-resort off the only endpoint is left out when it fails, clients get 503 at once
+// with the time of the next probe, the operator is told why, and a probe brings it back.
+func TestCircuitOpens(t *testing.T) {
+	var well atomic.Bool
+	var hits atomic.Int32
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" { // which the start asks for
+			return
+		}
+		if hits.Add(1); !well.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		io.WriteString(w, "well")
+	}))
+	t.Cleanup(up.Close)
+	app := strings.TrimPrefix(up.URL, "http://")
+	s := serving(t, fmt.Sprintf(`
+listen: 127.0.0.1:0
+upstreams:
+  app: { to: "%s", retry: 1, last-resort: false, eject: { after: 2, for: 1s, probes: 2 } }
+sites: { any: app }
+errors: { detail: all }
+log: json
+`, app))
+	for range 2 {
+		if status, _ := s.get("http://x.test/a"); status != 502 {
+			t.Fatalf("a request that fails: %d", status)
+		}
+	}
+	before := hits.Load()
+	r, body := s.answer("http://x.test/a")
+	if r.StatusCode != 503 || r.Header.Get("Retry-After") != "1" && r.Header.Get("Retry-After") != "2" || hits.Load() != before ||
+		!strings.Contains(body, "circuit_open") || !strings.Contains(body, "ejected (2 failures in a row: head_eof_empty)") {
+		t.Errorf("%d, Retry-After %q, %d more requests: %s", r.StatusCode, r.Header.Get("Retry-After"), hits.Load()-before, body)
+	}
+	well.Store(true)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		r, body := s.answer("http://x.test/a")
+		if r.StatusCode == 200 && body == "well" {
+			break
+		}
+		if r.StatusCode != 503 {
+			t.Fatalf("%d %s", r.StatusCode, body)
+		}
+	}
+	s.wants("http://x.test/a", "well")
+	s.awaitPrinted(`"to":"up","why":"2 requests to it went well"`)
 }
