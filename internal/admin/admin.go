@@ -77,6 +77,11 @@ type Endpoint struct {
 	// IdleLimitMS is how long it keeps an idle connection, as far as that was
 	// learned; 0 if unknown.
 	IdleLimitMS int64 `json:"idle_limit_ms,omitempty"`
+	// Requests are under way of Limit that may be, where that is limited. Learned says how the
+	// limit came about if it is a learned one.
+	Requests int    `json:"requests,omitempty"`
+	Limit    int    `json:"limit,omitempty"`
+	Learned  string `json:"learned,omitempty"`
 }
 
 // Endpoints puts the state of the upstream of that name into words of this package.
@@ -84,7 +89,7 @@ func Endpoints(name string, list []upstream.EndpointState) []Endpoint {
 	out := make([]Endpoint, 0, len(list))
 	for _, s := range list {
 		e := Endpoint{Upstream: name, Name: s.Name, State: string(s.State), Down: s.Down, Ejected: s.Ejected, Why: s.Why, Failures: s.Failures,
-			IdleLimitMS: s.IdleLimit.Milliseconds()}
+			IdleLimitMS: s.IdleLimit.Milliseconds(), Requests: s.Requests, Limit: s.Limit, Learned: s.Learned}
 		for _, a := range s.Addresses {
 			e.Addresses = append(e.Addresses, a.String())
 		}

@@ -78,6 +78,8 @@ func (s *service) families(open int) []metrics.Family {
 	}
 	up := metrics.Family{Name: "gatewhy_upstream_up", Type: "gauge", Help: "Whether an endpoint gets its share of requests; 0 if it is ejected, down or taken out."}
 	queued := metrics.Family{Name: "gatewhy_upstream_queued", Type: "gauge", Help: "Requests that wait because all endpoints are full."}
+	limits := metrics.Family{Name: "gatewhy_upstream_limit", Type: "gauge", Help: "Requests that may be under way on an endpoint, where that is limited."}
+	running := metrics.Family{Name: "gatewhy_upstream_in_flight", Type: "gauge", Help: "Requests that are, where that is limited."}
 	panics := metrics.Family{Name: "gatewhy_upstream_panic", Type: "gauge", Help: "Whether all endpoints are asked because fewer than the panic threshold are well."}
 	for _, u := range s.gateway.Upstreams() {
 		p := 0.0
@@ -91,6 +93,10 @@ func (s *service) families(open int) []metrics.Family {
 			if e.State == upstream.StateUp {
 				v = 1
 			}
+			if labels := []string{"upstream", u.Name(), "target", e.Name}; e.Limit > 0 {
+				limits.Samples = append(limits.Samples, metrics.Sample{Labels: labels, Value: float64(e.Limit)})
+				running.Samples = append(running.Samples, metrics.Sample{Labels: labels, Value: float64(e.Requests)})
+			}
 			up.Samples = append(up.Samples, metrics.Sample{Labels: []string{"upstream", u.Name(), "target", e.Name}, Value: v})
 		}
 	}
@@ -102,7 +108,7 @@ func (s *service) families(open int) []metrics.Family {
 	}{{"full", h.Full}, {"resumed", h.Resumed}, {"failed", h.Failed}, {"plain", h.Plain}} {
 		shakes.Samples = append(shakes.Samples, metrics.Sample{Labels: []string{"result", x.what}, Value: float64(x.n)})
 	}
-	families := []metrics.Family{up, queued, panics, shakes,
+	families := []metrics.Family{up, queued, limits, running, panics, shakes,
 		one("gatewhy_open_connections", "gauge", "Connections of clients that are open.", float64(open)),
 		one("gatewhy_incidents_total", "counter", "Incidents since the start, those no longer kept as well.", float64(s.gateway.Incidents().Total()))}
 	if store := s.gateway.Certificates(); store != nil {

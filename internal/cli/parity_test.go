@@ -129,6 +129,8 @@ func fill(o *gateway.Options) {
 	u.Capacity.QueueTimeout = cmp.Or(u.Capacity.QueueTimeout, upstream.DefaultQueueTimeout)
 	u.MaxShared = cmp.Or(u.MaxShared, upstream.DefaultMaxShared)
 	u.Budget.Share = cmp.Or(u.Budget.Share, upstream.DefaultBudgetShare)
+	a := &u.Capacity.Adapt
+	a.Min, a.Max = cmp.Or(a.Min, upstream.DefaultAdaptMin), cmp.Or(a.Max, upstream.DefaultAdaptMax)
 	e := &u.Eject
 	e.After, e.Share = cmp.Or(e.After, upstream.DefaultEjectAfter), cmp.Or(e.Share, upstream.DefaultEjectShare)
 	e.Window, e.Requests = cmp.Or(e.Window, upstream.DefaultEjectWindow), cmp.Or(e.Requests, upstream.DefaultEjectRequests)

@@ -60,6 +60,12 @@ func (e *env) printState(st *admin.State, p ink) {
 		if why == "" && x.Why != "" {
 			why = fmt.Sprintf("%s in a row, the last one %s (gatewhy explain %s)", count(x.Failures, "failure"), x.Why, x.Why)
 		}
+		if x.Limit > 0 && why == "" {
+			why = fmt.Sprintf("%d of %d requests", x.Requests, x.Limit)
+			if x.Learned != "" {
+				why = fmt.Sprintf("%d of %s", x.Requests, x.Learned)
+			}
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.Upstream, x.Name, x.State, printable(why))
 	}
 	w.Flush()

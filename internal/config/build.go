@@ -228,6 +228,7 @@ func (u *Upstream) options(name string) (gateway.Upstream, error) {
 	}
 	o.SlowStart = u.SlowStart
 	o.Capacity = upstream.Capacity{Requests: u.MaxRequests, Connections: u.MaxConnections, Queue: u.Queue.Max, QueueTimeout: u.Queue.Timeout}
+	o.Capacity.Adapt = upstream.Adapt{On: u.Adaptive.On, Min: u.Adaptive.Min, Max: u.Adaptive.Max}
 	if u.Queue.Max == 0 {
 		o.Capacity.Queue = -1 // none
 	}

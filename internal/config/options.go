@@ -317,6 +317,8 @@ type Upstream struct {
 	Balance Balance `conf:"balance" aka:"lb,lb_policy,load-balancing,policy,algorithm"`
 	// Requests at a time on one endpoint, all loops together; those beyond it on all endpoints wait in the queue; 0 is no limit.
 	MaxRequests int `conf:"max-requests" flag:"endpoint-max-requests" max:"1073741824" aka:"maxconn,max_requests,concurrency"`
+	// A limit of them that is learned from how long answers take: as many as the endpoint works on at a time, and a few that wait.
+	Adaptive Adaptive `conf:"adaptive" aka:"adaptive-concurrency,adaptive_concurrency,gradient,concurrency-limit,inflight"`
 	// Connections to one endpoint, all loops together and unused ones included; 0 is no limit.
 	MaxConnections int `conf:"max-connections" flag:"endpoint-max-connections" max:"1073741824" aka:"max_conns,max_connections"`
 	// How requests wait while all endpoints are full.
@@ -477,6 +479,19 @@ type Affinity struct {
 	// File with 16 bytes or more that make its values: the same for all gateways in front of the endpoints; new at each start unless set.
 	Key string `conf:"key,file,env" aka:"secret"`
 }
+
+// Adaptive says whether and within which bounds the limit of requests at a time is learned.
+type Adaptive struct {
+	// Learn the limit.
+	On bool `conf:"on,short" flag:"adaptive" aka:"enabled"`
+	// The least that it comes to.
+	Min int `conf:"min" flag:"adaptive-min" min:"1" max:"1073741824"`
+	// The most that it comes to.
+	Max int `conf:"max" flag:"adaptive-max" min:"1" max:"1073741824"`
+}
+
+// Default implements the defaults.
+func (a *Adaptive) Default() { a.Min, a.Max = upstream.DefaultAdaptMin, upstream.DefaultAdaptMax }
 
 // Queue says how requests wait while all endpoints of an upstream are full. Those that came
 // first go first.

@@ -126,6 +126,7 @@ func (b *bench) took(ns int64, now loop.Time) {
 // says that the answer was a failure of the application all the same. Such ones are often
 // quick, and must not draw requests to where they come from.
 func (p *Local) Took(e *Endpoint, ns int64, bad bool) {
+	p.learns(e, ns, bad)
 	if b := &p.bench[e.index]; p.up.o.Balance == Latency && (!bad || ns > b.latency) {
 		b.took(ns, p.loop.Now())
 	}

@@ -174,6 +174,7 @@ func (p *Local) Report(e *Endpoint, f *fault.Fault) {
 	if !counts {
 		return
 	}
+	p.learns(e, 0, true)
 	b.window.bad++
 	h.why.Store(&row.ID)
 	failures := int(h.row.Add(1))

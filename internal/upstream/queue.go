@@ -38,6 +38,8 @@ const glance = time.Second
 type Capacity struct {
 	// Requests is how many may be under way on one endpoint; 0 means any number.
 	Requests int
+	// Adapt bounds them by a limit that is learned, besides.
+	Adapt Adapt
 	// Connections is how many may be open to one endpoint, those that nobody uses
 	// included; 0 means any number. Neither health checks are counted nor connections
 	// that many requests share.
@@ -52,6 +54,7 @@ type Capacity struct {
 // usage is what is under way on an endpoint, all loops together. A reload hands it on.
 type usage struct {
 	requests, connections atomic.Int32
+	pace                  pace
 }
 
 // queue is who waits for an endpoint of an upstream, all loops together. Who came first is
@@ -351,7 +354,7 @@ func (p *Local) Leave(e *Endpoint) {
 	if !p.up.limited {
 		return
 	}
-	if p.up.o.Capacity.Requests > 0 {
+	if p.up.o.Capacity.counts() {
 		e.use.requests.Add(-1)
 	}
 	p.up.queue.room(p, 0)
@@ -370,11 +373,14 @@ func (p *Local) enter(before []*Endpoint, key uint64, only *Endpoint) (e *Endpoi
 		} else if p.full(e) {
 			return nil, false
 		}
-		most := int32(p.up.o.Capacity.Requests)
-		if most <= 0 {
+		c := &p.up.o.Capacity
+		if !c.counts() {
 			return e, false
 		}
-		if n := e.use.requests.Load(); n < most && e.use.requests.CompareAndSwap(n, n+1) {
+		if n := e.use.requests.Load(); n < c.most(e) && e.use.requests.CompareAndSwap(n, n+1) {
+			if c.Adapt.On {
+				e.use.pace.enters(n + 1)
+			}
 			return e, false
 		}
 	}
@@ -386,10 +392,32 @@ func (p *Local) full(e *Endpoint) bool {
 		return false
 	}
 	c := &p.up.o.Capacity
-	if c.Requests > 0 && int(e.use.requests.Load()) >= c.Requests {
+	if c.counts() && e.use.requests.Load() >= c.most(e) {
 		return true
 	}
 	return p.crowded(e) && !p.has(e)
+}
+
+// counts reports whether requests under way are counted.
+func (c *Capacity) counts() bool { return c.Requests > 0 || c.Adapt.On }
+
+// most is how many requests may be under way on e, where they are counted.
+func (c *Capacity) most(e *Endpoint) int32 {
+	switch {
+	case !c.Adapt.On:
+		return int32(c.Requests)
+	case c.Requests > 0:
+		return min(int32(c.Requests), e.use.pace.allowed(&c.Adapt))
+	}
+	return e.use.pace.allowed(&c.Adapt)
+}
+
+// learns tells the limit of e of an attempt: what its answer took to begin, or that it
+// failed.
+func (p *Local) learns(e *Endpoint, ns int64, failed bool) {
+	if c := &p.up.o.Capacity; c.Adapt.On && e.use.pace.answers(ns, failed, &c.Adapt, p.loop.Now()) {
+		p.up.queue.room(p, 0)
+	}
 }
 
 // crowded reports whether no further connection to e may be opened.
@@ -445,6 +473,10 @@ func (p *Local) fullFault(id fault.ID, after time.Duration) *fault.Fault {
 	c := &p.up.o.Capacity
 	var limit string
 	switch {
+	case c.Adapt.On:
+		// Of several the least: it says most of why.
+		e := slices.MinFunc(p.up.endpoints, func(a, b *Endpoint) int { return cmp.Compare(c.most(a), c.most(b)) })
+		limit = e.use.pace.words(&c.Adapt)
 	case c.Requests > 0 && c.Connections > 0:
 		limit = strconv.Itoa(c.Requests) + " requests or " + strconv.Itoa(c.Connections) + " connections"
 	case c.Requests > 0:
@@ -464,6 +496,7 @@ func (p *Local) fullFault(id fault.ID, after time.Duration) *fault.Fault {
 
 func (c Capacity) filled() Capacity {
 	c.Requests, c.Connections = max(c.Requests, 0), max(c.Connections, 0)
+	c.Adapt = c.Adapt.filled()
 	c.Queue = cmp.Or(c.Queue, DefaultQueue)
 	c.QueueTimeout = cmp.Or(max(c.QueueTimeout, 0), DefaultQueueTimeout)
 	return c

@@ -178,7 +178,7 @@ func New(o Options) (*Upstream, error) {
 	if err != nil {
 		wrong = append(wrong, err)
 	}
-	u := &Upstream{o: o, dns: dns, queue: &queue{}, limited: o.Capacity.Requests > 0 || o.Capacity.Connections > 0}
+	u := &Upstream{o: o, dns: dns, queue: &queue{}, limited: o.Capacity.counts() || o.Capacity.Connections > 0}
 	u.budget.init(o.Budget)
 	for i, t := range o.Targets {
 		if slices.ContainsFunc(u.endpoints, func(e *Endpoint) bool { return e.target.same(t) }) {
@@ -319,6 +319,10 @@ type EndpointState struct {
 	// Requests and Connections are how many are under way and open, as far as
 	// Options.Capacity has them counted.
 	Requests, Connections int
+	// Limit is how many requests may be under way, 0 if any number, and Learned says how
+	// that was learned, "" if it was not.
+	Limit   int
+	Learned string
 	// Addresses are those of the latest good answer of the resolver; empty for
 	// a unix socket, and before the first use of a name.
 	Addresses []netip.Addr
@@ -337,6 +341,11 @@ func (u *Upstream) State() []EndpointState {
 			Failures: int(e.health.row.Load()),
 			Requests: int(e.use.requests.Load()), Connections: int(e.use.connections.Load()),
 			IdleLimit: time.Duration(e.habit.limit.Load()),
+		}
+		if c := &u.o.Capacity; c.counts() {
+			if s.Limit = int(c.most(e)); c.Adapt.On {
+				s.Learned = e.use.pace.words(&c.Adapt)
+			}
 		}
 		s.Ejected = s.Until != 0
 		s.State = e.State()

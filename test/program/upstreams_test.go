@@ -1,11 +1,15 @@
 package program
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -242,4 +246,66 @@ log: json
 	}
 	s.wants("http://x.test/a", "well")
 	s.awaitPrinted(`"to":"up","why":"2 requests to it went well"`)
+}
+
+// A limit is learned from an application that works on four requests at a time: under load
+// it comes near to that, whatever the clients want, and nobody is lost.
+func TestAdaptive(t *testing.T) {
+	const at, each = 4, 5 * time.Millisecond
+	work := make(chan struct{}, at)
+	var here, most atomic.Int32
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := here.Add(1)
+		defer here.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		work <- struct{}{}
+		time.Sleep(each)
+		<-work
+		io.WriteString(w, "done")
+	}))
+	t.Cleanup(up.Close)
+	s := serving(t, fmt.Sprintf(`
+listen: 127.0.0.1:0
+upstreams:
+  app: { to: "%s", adaptive: { on: true, min: 2 }, queue: { max: 100, timeout: 1m }, retry: 1 }
+sites: { any: app }
+log: off
+`, strings.TrimPrefix(up.URL, "http://")))
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", s.address)
+	}}}
+	defer client.CloseIdleConnections()
+	load := func(n int) {
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				for range n {
+					r, err := client.Get("http://x.test/x")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					b, _ := io.ReadAll(r.Body)
+					r.Body.Close()
+					if r.StatusCode != 200 || string(b) != "done" {
+						t.Errorf("%d %.300s", r.StatusCode, b)
+					}
+				}
+			})
+		}
+		all.Wait()
+	}
+	load(40)
+	most.Store(0)
+	load(15)
+	// Without a limit it would be 64. The exact figure depends on how busy this machine is.
+	if n := most.Load(); n > 32 {
+		t.Errorf("%d requests at a time, for one that works on %d", n, at)
+	}
+	code, out, talk := s.tool("status")
+	if code != 0 || !regexp.MustCompile(`up +\d+ of \d+ requests, as learned from answers that take .*, and .* at ease`).MatchString(out) {
+		t.Errorf("status: %s %s", out, talk)
+	}
+	t.Logf("%d at a time\n%s", most.Load(), out)
 }
