@@ -46,12 +46,21 @@ type State struct {
 	Handshakes *Handshakes `json:"handshakes,omitempty"`
 	// Certificates of TLS listeners.
 	Certificates []Certificate `json:"certificates,omitempty"`
+	// Authority is the internal one, nil if it has made no certificate.
+	Authority *Authority `json:"authority,omitempty"`
+}
+
+// Authority is the root of the internal authority, or why it cannot be had.
+type Authority struct {
+	Certificate string `json:"certificate,omitempty"` // PEM
+	Error       string `json:"error,omitempty"`
 }
 
 // Certificate is one of a TLS listener.
 type Certificate struct {
 	Name     string    `json:"name"` // the first that it is for
 	NotAfter time.Time `json:"not_after"`
+	Issuer   string    `json:"issuer,omitempty"`
 }
 
 // Handshakes counts the TLS handshakes of clients since the start.

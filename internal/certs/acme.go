@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
@@ -34,10 +35,13 @@ const ChallengePath = "/.well-known/acme-challenge/"
 // LetsEncrypt is the directory of the authority that is asked unless another one is named.
 const LetsEncrypt = certmagic.LetsEncryptProductionCA
 
-// ACME says for which names certificates are obtained, and of whom.
-type ACME struct {
-	// Names are host names without wildcards.
+// Managed says for which names certificates are obtained, and of whom.
+type Managed struct {
+	// Names are host names without wildcards, for which an authority is asked by ACME.
 	Names []string
+	// Internal are names and IP addresses whose certificates the internal authority makes: one
+	// of our own, whose root clients must be told to trust. They may begin with "*.".
+	Internal []string
 	// CA is the URL of an ACME directory; "" means LetsEncrypt. Using one means to agree
 	// to its terms.
 	CA string
@@ -63,25 +67,32 @@ type ACME struct {
 // its handshake meanwhile.
 const askTimeout = 5 * time.Second
 
+// reserved are endings, besides those that certmagic knows, under which nobody can register
+// a name (RFC 6761 §6, RFC 7686, RFC 9476).
+var reserved = []string{"test", "example", "invalid", "onion", "alt"}
+
 // Public reports whether a public authority could make a certificate for a name: it is
-// no address, has a dot, and no ending that is for private use (RFC 6761, RFC 6762).
+// no address, has a dot, and no ending that is for private use (RFC 6761, RFC 6762, RFC 8375).
 func Public(name string) bool {
-	return strings.Contains(name, ".") && !strings.HasPrefix(name, "*") && certmagic.SubjectQualifiesForPublicCert(name)
+	return strings.Contains(name, ".") && !slices.Contains(reserved, strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])) && !strings.HasPrefix(name, "*") && certmagic.SubjectQualifiesForPublicCert(name)
 }
 
-// Manager obtains certificates by ACME and renews them. It is shared by all loops, and
-// lives on when the settings of listeners change.
+// Manager obtains certificates and renews them. It is shared by all loops, and lives on
+// when the settings of listeners change.
 type Manager struct {
-	o      ACME
+	o      Managed
 	cache  *certmagic.Cache
-	config *certmagic.Config
+	config *certmagic.Config // by ACME
 	issuer *certmagic.ACMEIssuer
+	inside *certmagic.Config // by the internal authority
+	own    *authority
 	tell   func(string)
 	ctx    context.Context
 	end    context.CancelFunc
 
 	mu      sync.Mutex
-	managed []string          // what Manage was last told
+	managed []string          // what Manage was last told, by ACME and internal
+	private map[string]bool   // those of them that are internal
 	known   map[string]bool   // names that there was a certificate for
 	failed  map[string]string // names and why there is none
 	fresh   map[string]bool   // names whose certificate is obtained and not yet in the cache
@@ -90,9 +101,9 @@ type Manager struct {
 // NewManager makes a manager, which obtains nothing before Manage or a handshake. tell
 // hears in a line what became of each certificate; it is called from any goroutine. The
 // error is about the settings.
-func NewManager(o ACME, tell func(string)) (*Manager, error) {
+func NewManager(o Managed, tell func(string)) (*Manager, error) {
 	m := &Manager{o: o, tell: tell, known: map[string]bool{}, fresh: map[string]bool{}, failed: map[string]string{}}
-	m.o.Names = nil
+	m.o.Names, m.o.Internal = nil, nil
 	var roots *x509.CertPool
 	if o.CARoots != "" {
 		pem, err := os.ReadFile(o.CARoots)
@@ -106,10 +117,21 @@ func NewManager(o ACME, tell func(string)) (*Manager, error) {
 	m.ctx, m.end = context.WithCancel(context.Background())
 	quiet := zap.NewNop() // what matters is told by events
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.config, nil },
-		Logger:           quiet,
+		GetConfigForCert: func(c certmagic.Certificate) (*certmagic.Config, error) {
+			if len(c.Names) > 0 && m.internal(c.Names[0]) {
+				return m.inside, nil
+			}
+			return m.config, nil
+		},
+		Logger: quiet,
 	})
-	c := certmagic.Config{Storage: &certmagic.FileStorage{Path: o.Storage}, OnEvent: m.event, Logger: quiet}
+	storage := &certmagic.FileStorage{Path: o.Storage}
+	m.own = &authority{storage: storage, where: o.Storage}
+	// Half of a week is left when such a certificate is renewed, so a night without a disk is
+	// no matter.
+	m.inside = certmagic.New(m.cache, certmagic.Config{Storage: storage, OnEvent: m.event, Logger: quiet, Issuers: []certmagic.Issuer{m.own},
+		RenewalWindowRatio: 0.5, OCSP: certmagic.OCSPConfig{DisableStapling: true}})
+	c := certmagic.Config{Storage: storage, OnEvent: m.event, Logger: quiet}
 	if o.Ask != "" {
 		c.OnDemand = &certmagic.OnDemandConfig{DecisionFunc: m.ask}
 	}
@@ -126,14 +148,15 @@ func NewManager(o ACME, tell func(string)) (*Manager, error) {
 }
 
 // Same reports whether a manager with these settings would be like m, whatever the names.
-func (m *Manager) Same(o ACME) bool {
-	o.Names = nil
+func (m *Manager) Same(o Managed) bool {
+	o.Names, o.Internal = nil, nil
 	return reflect.DeepEqual(m.o, o)
 }
 
-// Manage obtains and renews certificates of these names, and of no others but such as
-// clients come with. It does not wait.
-func (m *Manager) Manage(names []string) {
+// Manage obtains and renews certificates of these names, by ACME and of the internal
+// authority, and of no others but such as clients come with. It does not wait.
+func (m *Manager) Manage(public, internal []string) {
+	names := slices.Concat(public, internal)
 	m.mu.Lock()
 	var gone []certmagic.SubjectIssuer
 	for _, n := range m.managed {
@@ -142,29 +165,73 @@ func (m *Manager) Manage(names []string) {
 			delete(m.failed, n)
 		}
 	}
-	var fresh []string
-	for _, n := range names {
-		if !slices.Contains(m.managed, n) {
+	var fresh, inside []string
+	private := map[string]bool{}
+	for i, n := range names {
+		own := i >= len(public)
+		if own {
+			private[n] = true
+		}
+		switch was := slices.Contains(m.managed, n); {
+		case was && m.private[n] == own:
+			continue
+		case was: // by the other way so far
+			gone = append(gone, certmagic.SubjectIssuer{Subject: n})
+		}
+		if own {
+			inside = append(inside, n)
+		} else {
 			fresh = append(fresh, n)
 		}
 	}
-	m.managed = slices.Clone(names)
+	m.managed, m.private = names, private
 	m.mu.Unlock()
 	if len(gone) > 0 {
 		m.cache.RemoveManaged(gone)
-	}
-	if len(fresh) == 0 {
-		return
 	}
 	// What is in the storage is read at once, the rest is obtained beside everything else and
 	// tried again with growing pauses. Names that depend on clients are not ours to begin with.
 	config := *m.config
 	config.OnDemand = nil
+	m.begin(&config, fresh)
+	m.begin(m.inside, inside)
+}
+
+func (m *Manager) begin(config *certmagic.Config, names []string) {
+	if len(names) == 0 {
+		return
+	}
 	go func() { // ends when all is read
-		if err := config.ManageAsync(m.ctx, fresh); err != nil && m.ctx.Err() == nil {
-			m.tell(fmt.Sprintf("certificates of %s cannot be looked after: %s", strings.Join(fresh, ", "), line(err)))
+		if err := config.ManageAsync(m.ctx, names); err != nil && m.ctx.Err() == nil {
+			m.tell(fmt.Sprintf("certificates of %s cannot be looked after: %s", strings.Join(names, ", "), line(err)))
 		}
 	}()
+}
+
+// internal reports whether the certificate for a name is the internal authority's.
+func (m *Manager) internal(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.private[name]
+}
+
+// Root is the root of the internal authority, nil if it has made no certificate. The error
+// says why it cannot be had.
+func (m *Manager) Root() (*x509.Certificate, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.private) == 0 {
+		return nil, nil
+	}
+	if root := m.own.root.Load(); root != nil {
+		return root, nil
+	}
+	for name := range m.private {
+		if why := m.failed[name]; why != "" {
+			return nil, errors.New(why)
+		}
+	}
+	return nil, errors.New("the internal authority is being made")
 }
 
 // Close ends it. What is being obtained is given up.
@@ -279,6 +346,11 @@ var errNoName = errors.New("the client names no host (SNI), and there is no cert
 // the handshake is a challenge.
 func (m *Manager) get(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(h.ServerName, "."))
+	if name == "" && h.Conn != nil { // an address is never asked for by name (RFC 6066 §3)
+		if at, err := netip.ParseAddrPort(h.Conn.LocalAddr().String()); err == nil && m.internal(at.Addr().Unmap().String()) {
+			name = at.Addr().Unmap().String()
+		}
+	}
 	challenge := len(h.SupportedProtos) == 1 && h.SupportedProtos[0] == ALPNChallenge
 	if !challenge {
 		if c := m.find(name); c != nil {
@@ -358,9 +430,12 @@ func (m *Manager) Expiries() (list []Expiry) {
 	}
 	m.mu.Unlock()
 	slices.Sort(names)
+	if root := m.own.root.Load(); root != nil {
+		list = append(list, expiry(root.Subject.CommonName, root))
+	}
 	for _, n := range names {
 		if c := m.find(n); c != nil {
-			list = append(list, Expiry{n, c.Leaf.NotAfter, c.Leaf.NotAfter.Sub(c.Leaf.NotBefore)})
+			list = append(list, expiry(n, c.Leaf))
 		}
 	}
 	return list

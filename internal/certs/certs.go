@@ -21,7 +21,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"slices"
@@ -71,8 +70,9 @@ type Options struct {
 	// us of CPU a handshake and the client 90, and protects what is said today from
 	// those who will have a quantum computer.
 	NoPostQuantum bool
-	// ACME obtains certificates for names that none of the others is for; nil obtains none.
-	ACME *ACME
+	// Managed are certificates that are obtained for names that none of the others is for; nil
+	// obtains none.
+	Managed *Managed
 	// Rotation is how long a key makes session tickets; 0 means DefaultRotation,
 	// below 0 there are no tickets and every handshake is a full one.
 	Rotation time.Duration
@@ -80,7 +80,7 @@ type Options struct {
 
 // Any reports whether there is a certificate to load.
 func (o *Options) Any() bool {
-	return len(o.Certificates) > 0 || len(o.Keys) > 0 || o.SelfSigned || o.ACME != nil
+	return len(o.Certificates) > 0 || len(o.Keys) > 0 || o.SelfSigned || o.Managed != nil
 }
 
 // Store holds the certificates of the TLS listeners. It is shared by all loops.
@@ -88,7 +88,7 @@ type Store struct {
 	config   *tls.Config
 	certs    []tls.Certificate
 	byName   map[string][]*tls.Certificate // by host name; a wildcard is its part from the first dot
-	manager  *Manager                      // nil without ACME
+	manager  *Manager                      // nil without certificates that are obtained
 	clients  []byte                        // PEM of the authorities of clients
 	warnings []string
 	print    string
@@ -100,7 +100,7 @@ type Store struct {
 // Load reads the files and starts the rotation of ticket keys, which Close ends.
 // The error tells of each file what is wrong and the way out.
 //
-// m is the manager of o.ACME, and stays the caller's; nil without that.
+// m is the manager of o.Managed, and stays the caller's; nil without that.
 func Load(o Options, m *Manager) (*Store, error) {
 	s := &Store{byName: map[string][]*tls.Certificate{}, manager: m}
 	var wrong []error
@@ -212,18 +212,33 @@ type Expiry struct {
 	NotAfter time.Time
 	// Life is how long it is good for in all.
 	Life time.Duration
+	// Issuer is who made it, as its certificate says.
+	Issuer string
+}
+
+func expiry(name string, c *x509.Certificate) Expiry {
+	return Expiry{name, c.NotAfter, c.NotAfter.Sub(c.NotBefore), cmp.Or(c.Issuer.CommonName, strings.Join(c.Issuer.Organization, " "))}
 }
 
 // Expiries are those of all certificates, in the order of the options.
 func (s *Store) Expiries() (list []Expiry) {
 	for i := range s.certs {
 		c := s.certs[i].Leaf
-		list = append(list, Expiry{cmp.Or(slices.Concat(c.DNSNames, []string{c.Subject.CommonName})[0], c.SerialNumber.String()), c.NotAfter, c.NotAfter.Sub(c.NotBefore)})
+		list = append(list, expiry(cmp.Or(slices.Concat(c.DNSNames, []string{c.Subject.CommonName})[0], c.SerialNumber.String()), c))
 	}
 	if s.manager != nil {
 		list = append(list, s.manager.Expiries()...)
 	}
 	return list
+}
+
+// Authority is the root of the internal authority, nil if it has made no certificate. The
+// error says why it cannot be had.
+func (s *Store) Authority() (*x509.Certificate, error) {
+	if s.manager == nil {
+		return nil, nil
+	}
+	return s.manager.Root()
 }
 
 // Close ends the rotation of keys. The configuration may still be in use.
@@ -355,7 +370,7 @@ func selfSigned(names []string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	serial, err := serialNumber()
 	if err != nil {
 		return tls.Certificate{}, err
 	}

@@ -144,7 +144,7 @@ func (e *env) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return misused(err, nearestFlag(c, err))
 	})
-	root.AddCommand(e.runCommand(), e.status(), e.reload(), e.upgrade(), e.endpoint(), e.drain(), e.stop(), e.proxy(), e.check(), e.format(), e.show(), e.diff(), e.schema(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.man(), e.docs())
+	root.AddCommand(e.runCommand(), e.status(), e.reload(), e.upgrade(), e.endpoint(), e.trust(), e.untrust(), e.drain(), e.stop(), e.proxy(), e.check(), e.format(), e.show(), e.diff(), e.schema(), e.explain(), e.lab(), e.demo(), e.prove(), e.version(), e.man(), e.docs())
 	return root
 }
 

@@ -71,6 +71,7 @@ var also = map[string]map[string]any{
 	"/tls/self-signed":              {"/listen/https": ":8443"},
 	"/tls/redirect":                 {"/listen/https": ":8443", "/tls/self-signed": true, "/sites/shop.example.com": "app"},
 	"/tls/acme/when":                {"/listen/https": ":8443", "/tls/self-signed": true, "/sites/shop.example.com": "app"},
+	"/tls/internal":                 {"/listen/https": ":8443", "/sites/shop.internal": "app"},
 	"/tls/acme/email":               {"/listen/https": ":8443", "/sites/shop.example.com": "app"},
 	"/tls/acme/ca":                  {"/listen/https": ":8443", "/sites/shop.example.com": "app"},
 	"/tls/acme/ca-root":             {"/listen/https": ":8443", "/sites/shop.example.com": "app"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/signal"
@@ -298,7 +299,13 @@ func (s *service) state() admin.State {
 	}
 	if c := s.gateway.Certificates(); c != nil {
 		for _, x := range c.Expiries() {
-			st.Certificates = append(st.Certificates, admin.Certificate{Name: x.Name, NotAfter: x.NotAfter.UTC()})
+			st.Certificates = append(st.Certificates, admin.Certificate{Name: x.Name, NotAfter: x.NotAfter.UTC(), Issuer: x.Issuer})
+		}
+		switch root, err := c.Authority(); {
+		case err != nil:
+			st.Authority = &admin.Authority{Error: err.Error()}
+		case root != nil:
+			st.Authority = &admin.Authority{Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}))}
 		}
 		h := admin.Handshakes(s.gateway.Handshakes())
 		st.Handshakes = &h

@@ -87,7 +87,11 @@ func (e *env) printState(st *admin.State, p ink) {
 		fmt.Fprintln(e.out)
 	}
 	for _, c := range st.Certificates {
-		fmt.Fprintf(e.out, "certificate for %s until %s, %s\n", printable(c.Name), c.NotAfter.Format(time.DateOnly), days(time.Until(c.NotAfter)))
+		by := ""
+		if c.Issuer != "" && c.Issuer != c.Name {
+			by = ", by " + printable(c.Issuer)
+		}
+		fmt.Fprintf(e.out, "certificate for %s until %s, %s%s\n", printable(c.Name), c.NotAfter.Format(time.DateOnly), days(time.Until(c.NotAfter)), by)
 	}
 }
 

@@ -85,20 +85,23 @@ func (g *Gateway) tls(o *gateway.Options) {
 			o.TLS.Names = []string{host}
 		}
 	}
-	o.TLS.ACME = g.acme()
+	o.TLS.Managed = g.managed()
 	o.TLS.ClientCAs, o.TLS.ClientsMay = t.Clients.CA, t.Clients.Optional
 	o.TLS.Min = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}[t.Min]
 	o.TLS.Rotation = orNone(t.Rotation)
 }
 
-// acme says for which names certificates are to be obtained, and how; nil for none.
-func (g *Gateway) acme() *certs.ACME {
+// managed says for which names certificates are to be obtained, and how; nil for none.
+func (g *Gateway) managed() *certs.Managed {
 	t := &g.TLS
-	names := g.publicNames()
-	if t.ACME.When == "off" || len(g.Listen.HTTPS) == 0 || len(names) == 0 && t.ACME.Ask == "" {
+	names, internal := g.obtained()
+	if len(g.Listen.HTTPS) == 0 || len(names) == 0 && len(internal) == 0 && !g.asks() {
 		return nil
 	}
-	a := &certs.ACME{Names: names, CA: string(t.ACME.CA), CARoots: t.ACME.Roots, Email: t.ACME.Email, Storage: t.ACME.Storage, Ask: string(t.ACME.Ask)}
+	a := &certs.Managed{Names: names, Internal: internal, CA: string(t.ACME.CA), CARoots: t.ACME.Roots, Email: t.ACME.Email, Storage: t.ACME.Storage}
+	if g.asks() {
+		a.Ask = string(t.ACME.Ask)
+	}
 	if a.Storage == "" {
 		a.Storage = stateDir()
 	}
@@ -117,9 +120,13 @@ func (g *Gateway) acme() *certs.ACME {
 	return a
 }
 
-// publicNames are the sites that TLS is spoken for, whose names a public authority could
-// make certificates for, and that none of the certificates is for.
-func (g *Gateway) publicNames() (list []string) {
+// asks reports whether certificates are obtained for names that clients come with.
+func (g *Gateway) asks() bool { return g.TLS.ACME.When != "off" && g.TLS.ACME.Ask != "" }
+
+// obtained are the sites that TLS is spoken for and that none of the certificates is for:
+// those whose names a public authority is asked to make certificates for, and those whose
+// certificates the internal one makes.
+func (g *Gateway) obtained() (public, internal []string) {
 	for _, name := range slices.Sorted(maps.Keys(g.Sites)) {
 		host := name
 		if scheme, rest, ok := strings.Cut(name, "://"); ok {
@@ -129,12 +136,22 @@ func (g *Gateway) publicNames() (list []string) {
 			host = rest
 		}
 		host = strings.ToLower(strings.TrimSuffix(host, "."))
-		if strings.HasPrefix(host, "any.") || !certs.Public(host) || g.certified(host) || slices.Contains(list, host) {
+		wild := strings.HasPrefix(host, "any.")
+		if wild {
+			host = "*." + strings.TrimPrefix(host, "any.")
+		}
+		host = strings.Trim(host, "[]")
+		if host == "any" || host == "*" || slices.Contains(public, host) || slices.Contains(internal, host) || g.certified(host) {
 			continue
 		}
-		list = append(list, host)
+		switch private := certs.Private(host); {
+		case private && g.TLS.Internal != "off" && !g.TLS.SelfSigned, g.TLS.Internal == "all":
+			internal = append(internal, host)
+		case !private && !wild && certs.Public(host) && g.TLS.ACME.When != "off":
+			public = append(public, host)
+		}
 	}
-	return list
+	return public, internal
 }
 
 // certified reports whether one of the certificate files is for that host. What cannot be

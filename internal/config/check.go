@@ -317,10 +317,12 @@ func (c *checker) listeners() {
 	g := c.Gateway
 	_, written := c.Places[listenPath]
 	certificate := len(g.TLS.Certificates) > 0 || g.TLS.SelfSigned
-	obtained := g.TLS.ACME.When != "off" && (len(g.publicNames()) > 0 || g.TLS.ACME.Ask != "")
+	public, internal := g.obtained()
+	obtained := g.asks() || len(public) > 0 || len(internal) > 0
 	if !written {
 		g.Listen.HTTP = []Address{defaultAddress(":80")}
-		if certificate || obtained {
+		// A name for private use does not open a port by itself: who means TLS says https://.
+		if certificate || g.asks() || len(public) > 0 || g.TLS.Internal == "all" || slices.ContainsFunc(c.sites(), func(name string) bool { return strings.HasPrefix(strings.ToLower(name), "https://") }) {
 			g.Listen.HTTPS = []Address{defaultAddress(":443")}
 		}
 	}
@@ -354,7 +356,7 @@ func (c *checker) listeners() {
 	}
 	if len(g.Listen.HTTPS) > 0 && !certificate && !obtained {
 		c.add(conf.Problem{Name: "tls_without_certificate", Message: "an HTTPS listener needs a certificate, and there is none", At: c.value(listenPath.Key("https"), "speaks TLS"),
-			Help: "name one: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`, or try out with `tls: { self-signed: true }`; for a site with a public name one is obtained"}, listenPath.Key("https"))
+			Help: "name one: `tls: { certificates: [{ cert: site.pem, key: site.key }] }`, or try out with `tls: { self-signed: true }`; for a site with a name one is obtained"}, listenPath.Key("https"))
 	}
 	if len(g.Listen.HTTPS) == 0 && certificate && len(all) > 0 {
 		at := tlsPath.Key("certificates")

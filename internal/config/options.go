@@ -112,11 +112,13 @@ type TLS struct {
 	// Certificates with their keys; the name that the client asks for (SNI) chooses, the first is for all other names.
 	Certificates []Certificate `conf:"certificates,short" aka:"certificate,certs"`
 	// Make a certificate for localhost and this host at the start: for trying out.
-	SelfSigned bool `conf:"self-signed" flag:"tls-self-signed" aka:"internal"`
+	SelfSigned bool `conf:"self-signed" flag:"tls-self-signed"`
 	// Certificates that clients must show.
 	Clients TLSClients `conf:"clients" aka:"client-auth,client_auth,mtls,mutual"`
 	// Obtain certificates of an authority that speaks ACME: for public names of sites that no certificate is for.
 	ACME ACME `conf:"acme" aka:"letsencrypt,automatic-https,auto_https"`
+	// For which sites certificates are made by an authority of the gateway's own, which clients must be told to trust: auto (names for private use), all or off.
+	Internal string `conf:"internal" enum:"auto,all,off" aka:"local,local-certs,local_certs,internal-ca"`
 	// Requests in plain HTTP for a site that has TLS get a redirect to it (308); the site any, and keys with http://, never.
 	Redirect bool `conf:"redirect" aka:"https-redirect,force-https"`
 	// The least version, 1.2 or 1.3; a few clients older than 2019 lack 1.3.
@@ -129,7 +131,7 @@ type TLS struct {
 
 // Default implements the defaults.
 func (t *TLS) Default() {
-	t.Redirect, t.Min, t.PostQuantum, t.Rotation = true, "1.2", true, certs.DefaultRotation
+	t.Internal, t.Redirect, t.Min, t.PostQuantum, t.Rotation = "auto", true, "1.2", true, certs.DefaultRotation
 }
 
 // TLSClients is what clients must show (mutual TLS).
@@ -153,7 +155,7 @@ type ACME struct {
 	CA DirectoryURL `conf:"ca,env" aka:"directory,server,issuer"`
 	// PEM file of the authorities that the server of ca is verified by; those of the system unless set.
 	Roots string `conf:"ca-root,file,env" aka:"ca_root,root"`
-	// The directory for accounts, keys and certificates; /var/lib/gatewhy or the user's own unless set.
+	// The directory for accounts, keys and certificates, those of the internal authority as well; /var/lib/gatewhy or the user's own unless set.
 	Storage string `conf:"storage,file,env" aka:"dir,directory,data"`
 	// A URL that is asked, with ?domain=NAME, whether to obtain one for another name that a client comes with; 200 is a yes.
 	Ask DirectoryURL `conf:"ask,env" aka:"on-demand,on_demand_tls"`

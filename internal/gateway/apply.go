@@ -126,7 +126,7 @@ func (n *generation) certify(g *Gateway) error {
 		n.certs, n.acme = nil, nil
 		return nil
 	}
-	if a := n.o.TLS.ACME; a == nil {
+	if a := n.o.TLS.Managed; a == nil {
 		n.acme = nil
 	} else if g.acme == nil || !g.acme.Same(*a) {
 		tell := n.o.Told
@@ -266,7 +266,7 @@ func (g *Gateway) swap(n *generation) {
 		oldACME.Close()
 	}
 	if g.acme != nil { // now there is somebody to answer what the authority asks
-		g.acme.Manage(n.o.TLS.ACME.Names)
+		g.acme.Manage(n.o.TLS.Managed.Names, n.o.TLS.Managed.Internal)
 	}
 }
 
