@@ -464,6 +464,55 @@ func TestMovedEndpointIsFoundAtOnce(t *testing.T) {
 	})
 }
 
+// When a container moves, all who find the old address dead learn of the new one, and not
+// only the first who asks.
+func TestMovedEndpointIsFoundByAll(t *testing.T) {
+	var asked atomic.Int32
+	all := make(chan struct{})
+	server := nameServer(t, replies(func(m *dns.Msg, q dns.Question) {
+		if q.Qtype == dns.TypeA {
+			where := "127.0.0.1"
+			switch asked.Add(1) {
+			case 1:
+				where = "127.0.0.2"
+			case 2:
+				<-all // have failed to connect by now, or are about to
+			}
+			m.Answer = []dns.RR{record(t, q.Name+" 300 A "+where)}
+		}
+	}))
+	const n = 8
+	u := named(t, listener(t), server, Options{MaxIdle: -1})
+	run(t, loop.PortableOptions{}, func(l loop.Loop) {
+		p := u.On(l)
+		failed, self := 0, l.Self()
+		left := n
+		for i := range n {
+			l.Go(func() {
+				var tm Timing
+				c, f := p.Dial(u.endpoints[0], loop.Never, &tm)
+				if f != nil {
+					failed++
+				} else {
+					p.Drop(c, false)
+				}
+				if left--; left == 0 {
+					self.Wake()
+				}
+			})
+			if i == n-1 {
+				close(all)
+			}
+		}
+		for left > 0 {
+			l.Park(loop.Never)
+		}
+		if failed > 0 || asked.Load() != 2 {
+			t.Errorf("%d of %d were not told of the new address, after %d questions", failed, n, asked.Load())
+		}
+	})
+}
+
 // A failed connect asks again, but not more than once a second.
 func TestAskingAgainIsRateLimited(t *testing.T) {
 	var asked atomic.Int32

@@ -30,7 +30,6 @@ type Endpoint struct {
 	answer  atomic.Pointer[answer] // latest answer of the resolver, good or bad
 	good    atomic.Pointer[answer] // latest good answer
 	asking  atomic.Bool            // a lookup is under way on some loop
-	again   atomic.Int64           // when a failed connect last asked before the time
 	swapped atomic.Int64           // until this moment the second family goes first
 
 	plain atomic.Int64 // until this moment HTTP/1.1 is spoken, and nothing else offered

@@ -42,7 +42,7 @@ const (
 	// three days).
 	staleMost = 24 * time.Hour
 
-	// askLeast is how often failed connects may ask again before an answer's life
+	// askLeast is how often failed connects of a loop may ask again before an answer's life
 	// is over: enough to notice a move, no burden for a resolver.
 	askLeast = time.Second
 )
@@ -148,15 +148,18 @@ func (e *Endpoint) usable(now loop.Time) *answer {
 }
 
 // askAgain returns an answer that is newer than a, asking for one unless it is
-// too soon; nil if there is none.
+// too soon; nil if there is none. Whoever comes while the question is under way waits for
+// the same answer: when a container moves all requests find out at once.
 func (p *Local) askAgain(e *Endpoint, a *answer, until loop.Time) *answer {
-	now := p.loop.Now()
+	b, now := &p.bench[e.index], p.loop.Now()
 	if fresh := e.good.Load(); fresh != nil && fresh.came > a.came {
 		return fresh
 	}
-	last := e.again.Load()
-	if last != 0 && now-loop.Time(last) < loop.Time(askLeast) || !e.again.CompareAndSwap(last, int64(now)) {
-		return nil
+	if b.lookup == nil {
+		if b.again != 0 && now-b.again < loop.Time(askLeast) {
+			return nil
+		}
+		b.again = now
 	}
 	if p.await(e, min(until, now.Add(int64(p.up.o.Timeouts.Resolve)))) != nil {
 		return nil

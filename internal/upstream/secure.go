@@ -281,7 +281,7 @@ func certificateFault(v *tls.CertificateVerificationError) *fault.Fault {
 	}
 	f := fault.New(id)
 	if about != nil {
-		f.With("names", names(about)).With("subject", about.Subject.String()).With("issuer", about.Issuer.String()).
+		f.With("names", names(about)).With("subject", cmp.Or(about.Subject.String(), names(about))).With("issuer", about.Issuer.String()).
 			With("notbefore", about.NotBefore.UTC().Format(time.RFC3339)).
 			With("notafter", about.NotAfter.UTC().Format(time.RFC3339))
 	}

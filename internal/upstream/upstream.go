@@ -272,6 +272,7 @@ type bench struct {
 	tookAt   loop.Time   // when the last one did
 	window   window
 	lookup   *lookup
+	again    loop.Time                  // when a failed connect last asked before the time
 	bad      map[loop.Address]loop.Time // addresses that failed, and until when they come last
 }
 
