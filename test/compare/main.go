@@ -11,6 +11,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -85,12 +86,27 @@ func play(s *scenario, c *contender, program, dir string, l load) (o outcome, lo
 		if both[i].address, err = freeAddress(); err != nil {
 			return o, "", err
 		}
+		switch s.configs {
+		case "tls":
+			if both[i].certificates = dir; i == 0 {
+				if err := certify(dir); err != nil {
+					return o, "", err
+				}
+			}
+		case "dns": // a name has no ports
+			_, port, _ := net.SplitHostPort(both[0].address)
+			both[i].address = fmt.Sprintf("127.0.0.%d:%s", 2+i, port)
+		}
 		if err := both[i].start(); err != nil {
 			return o, "", err
 		}
 		defer both[i].kill()
 	}
-	p, err := c.start(program, both[0], both[1])
+	if err := zone.start(); err != nil {
+		return o, "", err
+	}
+	zone.move(both[0])
+	p, err := c.start(program, s.configs, both[0], both[1])
 	if err != nil {
 		return o, "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -40,7 +41,7 @@ type proxy struct {
 }
 
 // start starts a contender in front of two servers and waits until it listens.
-func (c *contender) start(program string, a, b *backend) (*proxy, error) {
+func (c *contender) start(program, configurations string, a, b *backend) (*proxy, error) {
 	dir, err := os.MkdirTemp("", "compare")
 	if err != nil {
 		return nil, err
@@ -52,11 +53,14 @@ func (c *contender) start(program string, a, b *backend) (*proxy, error) {
 	if p.address, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	text, err := configs.ReadFile("configs/" + c.config)
+	text, err := configs.ReadFile(path.Join("configs", configurations, c.config))
 	if err != nil {
 		return nil, err
 	}
-	values := map[string]string{"LISTEN": p.address, "A": a.address, "B": b.address, "DIR": dir}
+	_, port, _ := net.SplitHostPort(a.address)
+	name := strings.TrimSuffix(host, ".")
+	values := map[string]string{"LISTEN": p.address, "A": a.address, "B": b.address, "DIR": dir, "CA": filepath.Join(a.certificates, "ca.pem"),
+		"DNS": zone.address, "HOST": name, "PORT": port, "NAME": name + ":" + port}
 	env := os.Environ()
 	filled := string(text)
 	for name, v := range values {

@@ -19,6 +19,9 @@ import (
 // while requests go on.
 type scenario struct {
 	name string
+	// configs is the directory of the configurations: "" for two servers by address, dns for
+	// one name, which is that of the first server at the beginning, tls for two that speak TLS.
+	configs string
 	// steps happen one behind the other, with a pause of requests between them.
 	steps []func(a, b *backend) error
 }
@@ -33,17 +36,21 @@ func again(b *backend) error {
 }
 
 var scenarios = []scenario{
-	{"one is killed, and is back", []func(a, b *backend) error{
+	{"one is killed, and is back", "", []func(a, b *backend) error{
 		on(func(a *backend) error { a.kill(); return nil }), on(func(a *backend) error { return a.start() })}},
-	{"one hangs (SIGSTOP), and goes on", []func(a, b *backend) error{
+	{"one hangs (SIGSTOP), and goes on", "", []func(a, b *backend) error{
 		on(func(a *backend) error { a.signal(syscall.SIGSTOP); return nil }), on(func(a *backend) error { a.signal(syscall.SIGCONT); return nil })}},
-	{"one takes 5 s for each answer", []func(a, b *backend) error{
+	{"one takes 5 s for each answer", "", []func(a, b *backend) error{
 		on(func(a *backend) error { return a.feel("slow") }), on(func(a *backend) error { return a.feel("well") })}},
-	{"one resets each connection", []func(a, b *backend) error{
+	{"one resets each connection", "", []func(a, b *backend) error{
 		on(func(a *backend) error { return a.feel("reset") }), on(func(a *backend) error { return a.feel("well") })}},
-	{"one answers 503", []func(a, b *backend) error{
+	{"one answers 503", "", []func(a, b *backend) error{
 		on(func(a *backend) error { return a.feel("503") }), on(func(a *backend) error { return a.feel("well") })}},
-	{"both are restarted, one after the other, twice", []func(a, b *backend) error{
+	{"one's certificate has expired, and is renewed", "tls", []func(a, b *backend) error{
+		on(func(a *backend) error { return a.feel("expired") }), on(func(a *backend) error { return a.feel("well") })}},
+	{"the name moves to another server, and the old one ends", "dns", []func(a, b *backend) error{
+		func(_, b *backend) error { zone.move(b); return nil }, on(func(a *backend) error { a.kill(); return nil })}},
+	{"both are restarted, one after the other, twice", "", []func(a, b *backend) error{
 		func(a, _ *backend) error { return again(a) }, func(_, b *backend) error { return again(b) },
 		func(a, _ *backend) error { return again(a) }, func(_, b *backend) error { return again(b) }}},
 }
