@@ -29,11 +29,15 @@ import (
 
 // State is what GET /state answers.
 type State struct {
-	PID       int        `json:"pid"`
-	Version   string     `json:"version"`
-	Node      string     `json:"node"` // the name in Proxy-Status
-	Started   time.Time  `json:"started"`
-	Listen    []string   `json:"listen"`
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Node    string    `json:"node"` // the name in Proxy-Status
+	Started time.Time `json:"started"`
+	Listen  []string  `json:"listen"`
+	// Lacks is what it began without and tries to have: places that others listen on,
+	// certificates that cannot be read; each with the reason.
+	Lacks []string `json:"lacks,omitempty"`
+
 	Incidents uint64     `json:"incidents"` // since the start, also those no longer kept
 	Endpoints []Endpoint `json:"endpoints"`
 	// Stopping: it takes no new connections and ends when its requests have.

@@ -76,6 +76,7 @@ func (e *env) runFile(c *cobra.Command, path string, plain, watch bool) error {
 		return config.Load(from)
 	}
 	l := read()
+	l.Begin()
 	if err := e.tell(l, path, plain); err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func (s *service) take(old *plan, l *config.Loaded) admin.Reload {
 		return fail(c.err, c.hint)
 	}
 	s.mu.Lock()
-	s.plan, s.read = p, time.Now()
+	s.plan, s.read, s.lacks = p, time.Now(), nil // it has all that it names
 	s.mu.Unlock()
 	r.Done = true
 	return r

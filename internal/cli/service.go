@@ -80,6 +80,7 @@ type service struct {
 
 	mu     sync.Mutex
 	plan   *plan     // the one in force
+	lacks  []lack    // of the one that it began with
 	read   time.Time // when it was
 	ending bool      // nothing more begins
 	end    func()    // ends what was begun
@@ -142,8 +143,9 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	s.read = s.started
 	s.life, s.end = context.WithCancel(ctx)
 	defer s.end()
-	if s.gateway, err = p.at.start(o); err != nil {
-		return cannotListen(err, p.at, p.another)
+	// A program that takes another's place must have all, or leave it there.
+	if s.gateway, s.plan, s.lacks, err = p.begin(p.loaded != nil && before == nil); err != nil {
+		return err
 	}
 	if reports != nil {
 		s.reporter = otlp.NewReporter(*reports, number, s.started, s.gather)
@@ -184,7 +186,11 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 	if s.notify.watchdog > 0 {
 		s.begin(s.alive)
 	}
+	s.lacking()
 	s.say()
+	if len(s.lacks) > 0 {
+		s.begin(func(ctx context.Context) { s.complete(ctx, p) })
+	}
 	subjects := s.subjects(nil)
 	s.begin(func(ctx context.Context) { s.look(ctx, subjects, true) })
 	if p.sources != nil || len(p.certificateFiles()) > 0 || p.loaded != nil {
@@ -294,6 +300,11 @@ func (s *service) state() admin.State {
 	p, read := s.now()
 	st := admin.State{PID: os.Getpid(), Version: number, Node: s.gateway.Node(), Started: s.started.UTC().Round(0),
 		Stopping: s.gateway.Stopping(), Incidents: s.gateway.Incidents().Total(), Endpoints: []admin.Endpoint{}}
+	s.mu.Lock()
+	for _, l := range s.lacks {
+		st.Lacks = append(st.Lacks, l.why)
+	}
+	s.mu.Unlock()
 	for _, u := range s.gateway.Upstreams() {
 		st.Endpoints = append(st.Endpoints, admin.Endpoints(u.Name(), u.State())...)
 	}

@@ -52,6 +52,12 @@ func (e *env) printState(st *admin.State, p ink) {
 	}
 	fmt.Fprintf(e.out, "%s · pid %d · up for %s · %s\n", p.bold("gatewhy "+st.Version), st.PID, time.Since(st.Started).Round(time.Second), from)
 	fmt.Fprintf(e.out, "listening on %s · %s since the start\n\n", strings.Join(st.Listen, ", "), count(int(st.Incidents), "incident"))
+	for _, why := range st.Lacks {
+		fmt.Fprintf(e.out, "%s %s\n", p.red("lacks:"), printable(why))
+	}
+	if len(st.Lacks) > 0 {
+		fmt.Fprintln(e.out)
+	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "UPSTREAM\tENDPOINT\tSTATE\tWHY")

@@ -55,6 +55,8 @@ type Problem struct {
 	Help string
 	// Fix is the way out as edits; nil if a machine cannot know it.
 	Fix []Edit
+	// Later: a program can begin without what is missing, and have it when it comes.
+	Later bool
 	// Unsure: the fix is a guess that a person should look at; nobody applies it
 	// unasked.
 	Unsure bool

@@ -25,6 +25,7 @@ type checker struct {
 	decoder *conf.Decoder
 	used    map[string]bool      // upstreams that a route names
 	shared  map[string]*Upstream // targets that routes name, by their text
+	later   bool                 // files that are not there now are no matter at a start
 }
 
 // The paths of sections.
@@ -567,7 +568,9 @@ func (c *checker) certificates() {
 	}
 	for i, cert := range c.Gateway.TLS.Certificates {
 		if cert.Cert != "" {
+			c.later = true
 			c.pair(cert.Cert, cert.Key, tlsPath.Key("certificates").Index(i).Key("cert"), tlsPath.Key("certificates").Index(i).Key("key"))
+			c.later = false
 		}
 	}
 }
@@ -615,6 +618,7 @@ func (c *checker) file(path string, at conf.Path) ([]byte, bool) {
 		p.Message, p.At.Words = fmt.Sprintf("the file `%s` does not exist", path), "not there"
 		p.Notes = []string{"a path is relative to the file that it is written in"}
 	}
+	p.Later = c.later
 	c.add(p, at)
 	return nil, false
 }

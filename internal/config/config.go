@@ -54,6 +54,16 @@ func Load(s Source) *Loaded {
 	return l
 }
 
+// Begin makes warnings of problems that a start can live with: files of certificates that
+// are not there. The gateway begins without them and looks for them again.
+func (l *Loaded) Begin() {
+	for i := range l.Report.Problems {
+		if p := &l.Report.Problems[i]; p.Later && p.Level == conf.Error {
+			p.Level = conf.Warning
+		}
+	}
+}
+
 func (l *Loaded) decode(s Source) {
 	d := &conf.Decoder{Report: l.Report, Places: l.Places, Set: s.Set, Env: s.Env, Read: s.Files.Read}
 	d.Decode(l.Root, l.Gateway)
