@@ -243,6 +243,11 @@ func TestDirs(t *testing.T) {
 			t.Errorf("%v lacks %s", dirs, want)
 		}
 	}
+	t.Setenv("RUNTIME_DIRECTORY", "/run/made:/run/another")
+	if got := Dirs(); got[0] != "/run/made" || !slices.Equal(got[1:], dirs) {
+		t.Errorf("%v does not begin with the directory that the service manager made", got)
+	}
+	t.Setenv("RUNTIME_DIRECTORY", "")
 	t.Setenv("XDG_RUNTIME_DIR", "relative")
 	if got := Dirs(); len(got) != len(dirs)-1 {
 		t.Errorf("a relative XDG_RUNTIME_DIR is taken: %v (XDG Base Directory: it must be absolute)", got)

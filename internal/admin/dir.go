@@ -24,9 +24,18 @@ const (
 const systemDir = "/run/gatewhy"
 
 // Dirs are the run directories, in the order in which a gateway of this user
-// tries them: the system's for root, that of the session, and a private one
-// among the temporary files. Readers look into all of them.
+// tries them: the one that a service manager has made for it, the system's for root, that of
+// the session, and a private one among the temporary files. Readers look into all of them.
 func Dirs() []string {
+	// systemd.exec(5), RuntimeDirectory: what it lists is made anew at each start. Without it
+	// a service with PrivateTmp would hide its socket from everybody.
+	if first, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); filepath.IsAbs(first) {
+		return append([]string{first}, usualDirs()...)
+	}
+	return usualDirs()
+}
+
+func usualDirs() []string {
 	private := filepath.Join(os.TempDir(), "gatewhy-"+strconv.Itoa(os.Getuid()))
 	var own []string
 	if x := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(x) {

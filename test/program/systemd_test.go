@@ -39,7 +39,8 @@ func TestNotify(t *testing.T) {
 				}
 			}
 			file := write(t, filepath.Join(dir, "gatewhy.yaml"), fmt.Sprintf("listen: 127.0.0.1:0\nengine: %s\nsites: { any: %s }\n", engine, called(t, "app")))
-			p := launchIn(t, []string{"NOTIFY_SOCKET=" + at, "WATCHDOG_USEC=300000"}, binary, "run", "-c", file, "--run-dir", filepath.Join(dir, "r"))
+			made := filepath.Join(dir, "r")
+			p := launchIn(t, []string{"NOTIFY_SOCKET=" + at, "WATCHDOG_USEC=300000", "RUNTIME_DIRECTORY=" + made}, binary, "run", "-c", file)
 			if s := heard("READY=1"); !strings.Contains(s, "\nSTATUS=127.0.0.1:") || !strings.Contains(s, "of 1 endpoint up") {
 				t.Errorf("%q", s)
 			}
@@ -47,6 +48,11 @@ func TestNotify(t *testing.T) {
 				heard("WATCHDOG=1")
 			}
 			p.await("looks an incident up")
+			// In the directory that was made for it, where root finds it: the service has
+			// temporary files of its own.
+			if sockets, _ := filepath.Glob(filepath.Join(made, "*.sock")); len(sockets) != 1 {
+				t.Errorf("the sockets in RUNTIME_DIRECTORY are %v", sockets)
+			}
 			p.signal(syscall.SIGHUP)
 			if s := heard("RELOADING=1"); !strings.Contains(s, "\nMONOTONIC_USEC=") {
 				t.Errorf("%q", s)
