@@ -375,6 +375,7 @@ func TestInclude(t *testing.T) {
 		{"itself by name", memFS{"d/f": "include: f\n"}, "include", []string{"include_cycle d/f:1:10"}},
 		{"missing", memFS{"d/f": "include: a\nk: 1\n"}, "include k", []string{"cannot_read d/f:1:10"}},
 		{"a pattern without files", memFS{"d/f": "include: a*\n"}, "include", []string{"include_nothing d/f:1:10"}},
+		{"a directory without files", memFS{"d/f": "include: [c/*.x, e/*, h*/*.x]\n", "d/c": "", "d/e": "", "d/e/y": "k: 1\n", "d/h": "", "d/h/y": ""}, "include k", []string{"include_nothing d/f:1:23"}},
 		{"a broken pattern", memFS{"d/f": "include: 'a['\n"}, "include", []string{"bad_value d/f:1:10"}},
 		{"no path", memFS{"d/f": "include: [{ a: b }, '']\n"}, "include", []string{"wrong_kind d/f:1:11", "wrong_kind d/f:1:21"}},
 		{"a broken file", memFS{"d/f": "include: a\nk: 1\n", "d/a": "[\n"}, "include k", []string{"unclosed_bracket d/a:1:1"}},

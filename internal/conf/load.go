@@ -138,7 +138,8 @@ func (l *loader) include(root *Node) {
 func (n *Node) isPattern() bool { return strings.ContainsAny(n.Text, "*?[") }
 
 // expand lists the files that a pattern means. A name without a wildcard must be
-// there; a pattern may match nothing, which is worth a word.
+// there. A pattern that matches nothing is worth a word, unless it is for the files
+// to come of a directory that is empty.
 func (l *loader) expand(n *Node) []string {
 	pattern := n.Text
 	if !filepath.IsAbs(pattern) {
@@ -151,10 +152,21 @@ func (l *loader) expand(n *Node) []string {
 	switch {
 	case err != nil:
 		l.report.Add(Problem{Name: "bad_value", Message: fmt.Sprintf("`%s` is no pattern of file names", n.Text), At: Label{n.Span, "a bracket that is not closed?"}})
-	case len(list) == 0:
+	case len(list) == 0 && !l.isEmpty(filepath.Dir(pattern)):
 		l.report.Add(Problem{Level: Warning, Name: "include_nothing", Message: fmt.Sprintf("no file matches `%s`", n.Text), At: Label{n.Span, "includes nothing"}})
 	}
 	return list
+}
+
+// isEmpty reports whether a directory, whose name may be a pattern, is there and has
+// nothing in it. Files with other names in it may be those that were meant.
+func (l *loader) isEmpty(dir string) bool {
+	there, err := l.files.Glob(dir)
+	if err != nil || len(there) == 0 {
+		return false
+	}
+	inside, err := l.files.Glob(filepath.Join(dir, "*"))
+	return err == nil && len(inside) == 0
 }
 
 // merge adds the keys of another file to root.

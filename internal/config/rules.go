@@ -224,7 +224,7 @@ var wholeRules = []*Rule{
 	{"affinity_key", "an affinity that binds nobody, or whose cookies can be guessed", "Affinity needs a cookie's name. Its key makes the cookie's values: who can guess it can tell which endpoint is which.",
 		"upstreams:\n  app: { to: :3000, affinity: { max-age: 1h } }\nsites:\n  any: app\n", "upstreams:\n  app: { to: :3000, affinity: { cookie: endpoint, max-age: 1h } }\nsites:\n  any: app\n"},
 	{"include_cycle", "a file that includes itself", "Following the includes leads back to the same file.", "include: other.yaml\n" + site + "-- other.yaml --\ninclude: gatewhy.yaml\n", site},
-	{"include_nothing", "a pattern that matches no file", "Nothing is included. If that may be, leave the line away until there is a file.", "include: conf.d/*.yaml\n" + site, site},
+	{"include_nothing", "a pattern that matches no file", "Nothing is included. If that may be, leave the line away until there is a file, or make the directory, which may be empty.", "include: conf.d/*.yaml\n" + site, site},
 	{"limit_never", "a limit that another one always comes before", "A line cannot be longer than the head that it is in: the smaller limit holds.",
 		"limits: { head: 16KiB, line: 32KiB, start-line: 8KiB }\n" + site, "limits: { head: 16KiB, line: 8KiB, start-line: 8KiB }\n" + site},
 	{"missing_file", "a file that is not there", "Paths are relative to the file that they are written in.", "listen: { https: :443 }\ntls: { certificates: { cert: site.pem, key: site.key } }\n" + site, "listen: { https: :443 }\ntls: { self-signed: true }\n" + site},
