@@ -4,7 +4,7 @@
 //
 //	go run ./test/compare
 //
-// It takes some five minutes, and uses loopback only. Proxies that are not installed are
+// It takes some four minutes for each proxy, and uses loopback only. Proxies that are not installed are
 // left out with a word.
 package main
 
