@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gatewhy/gatewhy/internal/metrics"
@@ -53,7 +55,7 @@ func Serve(p Public) (*Metrics, error) {
 	ln := p.Listener
 	if ln == nil {
 		var err error
-		if ln, err = net.Listen("tcp", p.Listen); err != nil {
+		if ln, err = listenTCP(p.Listen); err != nil {
 			return nil, err
 		}
 	}
@@ -70,6 +72,22 @@ func Serve(p Public) (*Metrics, error) {
 	}
 	m.done.Go(func() { m.http.Serve(ln) }) // ends at Close
 	return m, nil
+}
+
+// listenTCP listens on a TCP address. The name localhost is this machine by rule (RFC 6761
+// section 6.3), whatever a resolver knows of it.
+func listenTCP(address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return net.Listen("tcp", address)
+	}
+	ln, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", port))
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+		if six, err := net.Listen("tcp6", net.JoinHostPort("::1", port)); err == nil {
+			return six, nil // a machine without IPv4
+		}
+	}
+	return ln, err
 }
 
 // Addr is where it listens.

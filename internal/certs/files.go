@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -79,7 +81,11 @@ func read(file string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s does not exist: name a file in PEM form, with a path that holds from where gatewhy was started", file)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s cannot be read by this user: chgrp it to the group that gatewhy runs as, and chmod g+r", file)
+		group := strconv.Itoa(os.Getgid())
+		if g, err := user.LookupGroupId(group); err == nil {
+			group = g.Name
+		}
+		return nil, fmt.Errorf("%s cannot be read by this user: chgrp %s %s && chmod g+r %s", file, group, file, file)
 	case errors.As(err, &path):
 		return nil, fmt.Errorf("%s cannot be read: %w", file, path.Err)
 	}

@@ -67,9 +67,9 @@ type service struct {
 	gateway  *gateway.Gateway
 	log      *accessLog
 	admin    *admin.Server
-	public   *admin.Metrics // nil without an address for it
-	spans    *otlp.Poster   // nil without a collector for them
-	reporter *otlp.Reporter // of metrics; nil without a collector for them
+	public   atomic.Pointer[admin.Metrics] // nil without an address for it, or while that cannot be had
+	spans    *otlp.Poster                  // nil without a collector for them
+	reporter *otlp.Reporter                // of metrics; nil without a collector for them
 	notify   *notifier
 	started  time.Time
 	stops    chan bool    // what the admin socket asks for: true is at once
@@ -159,22 +159,16 @@ func (e *env) serve(ctx context.Context, p *plan) error {
 		defer s.admin.Close()
 	}
 	if p.admin != "" {
-		ln, err := inherited.Listener("admin "+p.admin, loop.Address{})
-		if err == nil {
-			public := admin.Public{Listen: p.admin, Listener: ln, Metrics: s.metrics, Ready: s.ready}
-			if p.token != "" {
-				public.API, public.Token = &api, func() (string, error) {
-					b, err := os.ReadFile(p.token)
-					return strings.TrimSpace(string(b)), err
-				}
+		public := admin.Public{Listen: p.admin, Metrics: s.metrics, Ready: s.ready}
+		if p.token != "" {
+			public.API, public.Token = &api, func() (string, error) {
+				b, err := os.ReadFile(p.token)
+				return strings.TrimSpace(string(b)), err
 			}
-			s.public, err = admin.Serve(public)
 		}
-		if err != nil {
-			e.complain(fmt.Errorf("no metrics: %w", err), "admin.listen, or --admin-listen, names another address; requests are served all the same")
-		} else {
-			defer s.public.Close()
-		}
+		public.Listener, err = inherited.Listener("admin "+p.admin, loop.Address{})
+		s.openPublic(public, err)
+		defer s.closePublic()
 	}
 	for _, name := range inherited.Close() {
 		e.complain(fmt.Errorf("a socket on %s was handed over, and nothing listens there by these settings: it is closed", name), "")

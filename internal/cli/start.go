@@ -47,8 +47,8 @@ func (s *service) say() {
 	switch {
 	case p.loaded != nil:
 		s.overview(p)
-	case s.public != nil:
-		fmt.Fprintf(s.e.err, "  metrics    http://%s/metrics\n\n", s.public.Addr())
+	case s.public.Load() != nil:
+		fmt.Fprintf(s.e.err, "  metrics    http://%s/metrics\n\n", s.public.Load().Addr())
 	}
 }
 
@@ -62,8 +62,8 @@ func (s *service) overview(p *plan) {
 		}
 		fmt.Fprintf(&b, "  %-9s  %s\n", label, u)
 	}
-	if s.public != nil {
-		fmt.Fprintf(&b, "  %-9s  http://%s/metrics\n", "metrics", s.public.Addr())
+	if m := s.public.Load(); m != nil {
+		fmt.Fprintf(&b, "  %-9s  http://%s/metrics\n", "metrics", m.Addr())
 	}
 	b.WriteString("\n")
 	s.routes(&b, p.loaded.Gateway)

@@ -57,8 +57,8 @@ func (s *service) upgrade() (pid int, err error) {
 		defer socket.File.Close()
 		next.Sockets = append(next.Sockets, handover.Socket(socket))
 	}
-	if s.public != nil {
-		f, err := s.public.File()
+	if m := s.public.Load(); m != nil {
+		f, err := m.File()
 		if err != nil {
 			return 0, err
 		}
@@ -72,9 +72,7 @@ func (s *service) upgrade() (pid int, err error) {
 	s.heir.Store(int64(pid))
 	s.gateway.Leave()
 	s.notify.handOver(pid)
-	if s.public != nil {
-		s.public.Close()
-	}
+	s.closePublic()
 	s.stop(false)
 	return pid, nil
 }

@@ -505,7 +505,7 @@ func (c *checker) health(u *Upstream, at conf.Path) {
 	case h.Path != "" && h.Connect:
 		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: "the path is never asked for: checks only connect", At: place("path", "not asked for"),
 			Help: "drop `connect`"}, at)
-	case h.Timeout > h.Every:
+	case h.Timeout > h.Every && c.Places[at.Key("timeout")].Value.Valid(): // by default only one that hangs delays the next
 		c.add(conf.Problem{Level: conf.Warning, Name: "health_never", Message: fmt.Sprintf("a check may take %s and the next one is due after %s: it comes later",
 			conf.FormatDuration(h.Timeout), conf.FormatDuration(h.Every)), At: place("timeout", "longer than `every`"), Help: "make `timeout` shorter, or `every` longer"}, at)
 	}

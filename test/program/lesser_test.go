@@ -80,3 +80,22 @@ sites: { any: %s }
 		t.Errorf("%d %s", code, talk)
 	}
 }
+
+// A place for metrics that somebody else has is tried again, while requests are served.
+func TestStartWithoutMetrics(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	s := serving(t, fmt.Sprintf("listen: 127.0.0.1:0\nadmin: { listen: localhost:%s }\nsites: { any: %s }\n", port, called(t, "app")))
+	s.await("no metrics: listen tcp4 " + taken.Addr().String())
+	s.wants("http://x.test/", "app")
+	taken.Close()
+	s.await("now there are metrics: http://" + taken.Addr().String() + "/metrics")
+	if got := curl(t, "http://"+taken.Addr().String()+"/metrics"); !strings.Contains(got, "gatewhy_") {
+		t.Errorf("metrics: %q", got)
+	}
+	s.stop()
+}
