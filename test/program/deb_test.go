@@ -47,6 +47,7 @@ gatewhy check -c /etc/gatewhy/gatewhy.yaml
 man=$(zcat /usr/share/man/man1/gatewhy.1.gz | head -n 1)
 echo "man: $man"
 bash -n /usr/share/bash-completion/completions/gatewhy
+if command -v systemd-sysusers >/dev/null; then getent passwd gatewhy | cut -d: -f1,7; else echo gatewhy:; fi
 test -L /etc/systemd/system/multi-user.target.wants/gatewhy.service && echo enabled
 cat >/etc/gatewhy/conf.d/port.yaml <<'Y'
 listen: %[1]s
@@ -100,7 +101,7 @@ mount --rbind /dev %[1]s/root/dev
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"gatewhy 0.", "no problem found", "man: .TH", "\nenabled\n", "the application\n", "\nkept\n",
+	for _, want := range []string{"gatewhy 0.", "no problem found", "man: .TH", "\ngatewhy:", "\nenabled\n", "the application\n", "\nkept\n",
 		"has errors; what runs goes on as it is, and nothing is started", "\nremoved\n", "nothing is left"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("there is no %q in\n%s", want, out)
