@@ -69,8 +69,8 @@ type Adapt struct {
 }
 
 func (a Adapt) filled() Adapt {
-	a.Min = cmp.Or(max(a.Min, 0), DefaultAdaptMin)
-	a.Max = max(cmp.Or(max(a.Max, 0), DefaultAdaptMax), a.Min)
+	a.Min = min(cmp.Or(max(a.Min, 0), DefaultAdaptMin), math.MaxInt32)
+	a.Max = min(max(cmp.Or(max(a.Max, 0), DefaultAdaptMax), a.Min), math.MaxInt32)
 	return a
 }
 

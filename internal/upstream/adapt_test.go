@@ -156,3 +156,18 @@ func BenchmarkAdapt(b *testing.B) {
 		})
 	}
 }
+
+// A limit that the counters cannot count to is none, and not one below zero, which would
+// let nothing through.
+func TestHugeLimits(t *testing.T) {
+	const huge = 3 << 30
+	c := Capacity{Requests: huge, Connections: huge, Adapt: Adapt{On: true, Min: huge, Max: huge}}.filled()
+	var e Endpoint
+	e.use = new(usage)
+	if n := c.most(&e); n != math.MaxInt32 {
+		t.Errorf("%d requests at a time", n)
+	}
+	if c.Connections != math.MaxInt32 {
+		t.Errorf("%d connections", c.Connections)
+	}
+}

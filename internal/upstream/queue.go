@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -495,7 +496,8 @@ func (p *Local) fullFault(id fault.ID, after time.Duration) *fault.Fault {
 }
 
 func (c Capacity) filled() Capacity {
-	c.Requests, c.Connections = max(c.Requests, 0), max(c.Connections, 0)
+	// The counters have 32 bits.
+	c.Requests, c.Connections = min(max(c.Requests, 0), math.MaxInt32), min(max(c.Connections, 0), math.MaxInt32)
 	c.Adapt = c.Adapt.filled()
 	c.Queue = cmp.Or(c.Queue, DefaultQueue)
 	c.QueueTimeout = cmp.Or(max(c.QueueTimeout, 0), DefaultQueueTimeout)
