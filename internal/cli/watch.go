@@ -143,6 +143,10 @@ func (s *sources) Read(path string) ([]byte, error) {
 
 // Glob implements conf.Files.
 func (s *sources) Glob(pattern string) ([]string, error) {
-	s.list = append(s.list, filepath.Dir(pattern))
+	if strings.ContainsAny(pattern, `*?[`) {
+		s.list = append(s.list, filepath.Dir(pattern))
+	} else { // a look whether it is there, and not for what is beside it
+		s.list = append(s.list, pattern)
+	}
 	return s.Files.Glob(pattern)
 }
